@@ -1,0 +1,112 @@
+"""`challenge.yaml` -> `Manifest`: what a challenge offers, measures, and for whom."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from crucible import yamlfile
+from crucible.errors import CrucibleError, Fault
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One thing that designs differ in."""
+
+    __pydantic_config__ = _STRICT
+
+    id: str
+    """Snake case with its unit, such as `latency_p99_ms`."""
+    title: str
+    unit: str
+    better: Literal["lower", "higher"]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A bound of a profile on an axis, in the axis's unit; exactly one of the two is set."""
+
+    __pydantic_config__ = _STRICT
+
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError("must have either `at_most` or `at_least`")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A business that some design is right for."""
+
+    __pydantic_config__ = _STRICT
+
+    id: str
+    story: str
+    replicas: int
+    rate: float
+    """Requests per second at which it is measured."""
+    limits: dict[str, Limit]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A promise that a design may choose to make."""
+
+    __pydantic_config__ = _STRICT
+
+    about: str
+    values: dict[str, str]
+    """Each value with what it obliges the design to."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A challenge, as its author wrote it down."""
+
+    __pydantic_config__ = _STRICT
+
+    slug: str
+    title: str
+    line: str
+    """The challenge in one line, for lists."""
+    story: str
+    services: dict[str, str]
+    """Services offered, each with its card: what it promises."""
+    axes: tuple[Axis, ...]
+    profiles: tuple[Profile, ...]
+    """The first is judged where the learner has chosen none."""
+    declares: dict[str, Declaration] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    """Further environment of every process."""
+
+    def profile(self, name: str) -> Profile | None:
+        return next((profile for profile in self.profiles if profile.id == name), None)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read `folder/challenge.yaml`; anything wrong with it is the author's."""
+    path = folder / "challenge.yaml"
+    manifest = yamlfile.read(path, Manifest, fault=Fault.AUTHOR)
+    known = {axis.id for axis in manifest.axes}
+    for profile in manifest.profiles:
+        for name in profile.limits:
+            if name not in known:
+                raise CrucibleError(
+                    f"profile `{profile.id}` limits `{name}`, which is not an axis",
+                    where=str(path),
+                    fix="add the axis, or use one of: " + ", ".join(sorted(known)),
+                    fault=Fault.AUTHOR,
+                )
+    if manifest.slug != folder.name or not manifest.profiles:
+        raise CrucibleError(
+            "`slug` must be the folder's name, and at least one profile must be there",
+            where=str(path),
+            fix=f"write `slug: {folder.name}` and a profile",
+            fault=Fault.AUTHOR,
+        )
+    return manifest
