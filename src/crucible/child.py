@@ -1,0 +1,183 @@
+"""Starting a process so that it cannot outlive the grader, and ending it with everything that it started.
+
+Linux only gives the whole of it: the grader adopts orphans (a child subreaper) and its children die with it (the
+parent-death signal). Elsewhere a process group does what it can.
+"""
+
+import contextlib
+import ctypes
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from crucible.errors import CrucibleError, Fault
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+SERVER_USER = "nobody"
+"""Who servers run as where the grader is root: PostgreSQL refuses to be root, and none needs to be."""
+_started: set[int] = set()
+
+
+def server_user() -> pwd.struct_passwd | None:
+    """The user that servers run as; None where the grader is not root and they run as the grader's own user."""
+    return pwd.getpwnam(SERVER_USER) if os.geteuid() == 0 else None
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of every descendant whose own parent ends (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with(parent: int, sign: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel send `sign` to this process when `parent` ends; called in the child (PR_SET_PDEATHSIG)."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(sign), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+class Child:
+    """A process in a session of its own. Its tree is whatever descends from it, still carries its session, or was
+    orphaned with its HOME in the environment."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], home: str | None) -> None:
+        self._popen = popen
+        self.pid = popen.pid
+        self._home = home
+        _started.add(popen.pid)
+
+    @classmethod
+    def start(
+        cls,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        as_server: bool = False,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int | None = None,
+    ) -> "Child":
+        """Start `command`; output is appended to `log`. `as_server`: as the servers' user where the grader is root."""
+        grader = os.getpid()
+        user = server_user() if as_server else None
+        with log.open("ab") as output:
+            popen = subprocess.Popen(
+                list(command),
+                cwd=cwd,
+                env=dict(env) if env is not None else {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+                stdin=stdin,
+                stdout=output if stdout is None else stdout,
+                stderr=output,
+                start_new_session=True,
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
+                extra_groups=[] if user else None,
+                preexec_fn=(lambda: die_with(grader)) if _LIBC is not None else None,
+            )
+        return cls(popen, env.get("HOME") if env else None)
+
+    @property
+    def popen(self) -> subprocess.Popen[bytes]:
+        """For its pipes."""
+        return self._popen
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; negative for a signal."""
+        return self._popen.poll()
+
+    def tree(self) -> list[psutil.Process]:
+        """Every living process of the tree, in no order."""
+        members = {self.pid}
+        found: list[psutil.Process] = []
+        rest = family()
+        while joined := [process for process in rest if self._owns(process, members)]:
+            members.update(process.pid for process in joined)
+            found += joined
+            rest = [process for process in rest if process.pid not in members]
+        return found
+
+    def _owns(self, process: psutil.Process, members: set[int]) -> bool:
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid in members or process.ppid() in members or os.getsid(process.pid) == self.pid:
+                return True
+            adopted = process.ppid() == os.getpid() and process.pid not in _started
+            return adopted and self._home is not None and process.environ().get("HOME") == self._home
+        return False
+
+    def kill(self) -> None:
+        """SIGKILL the whole tree, and see it gone."""
+        kill_all(self.tree)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(timeout=5)
+
+    def terminate(self, grace_s: float) -> None:
+        """SIGTERM the process itself; what is left of the tree after `grace_s` is killed."""
+        with contextlib.suppress(ProcessLookupError):
+            self._popen.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(timeout=grace_s)
+        self.kill()
+
+
+def family() -> list[psutil.Process]:
+    """Every living descendant of this process, adopted orphans included."""
+    return [p for p in psutil.Process().children(recursive=True) if _alive(p)]
+
+
+def kill_all(find: Callable[[], list[psutil.Process]], deadline_s: float = 5.0) -> int:
+    """SIGKILL what `find` returns until it returns nothing; the number of processes that were killed."""
+    killed: set[int] = set()
+    end = time.monotonic() + deadline_s
+    while (found := find()) and time.monotonic() < end:
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+                killed.add(process.pid)
+        time.sleep(0.005)
+    reap_orphans()
+    return len(killed)
+
+
+def reap_orphans() -> None:
+    """Collect adopted processes that have ended; processes that this one started are left to their owner."""
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error, ChildProcessError):
+            if process.status() == psutil.STATUS_ZOMBIE and process.pid not in _started:
+                os.waitpid(process.pid, os.WNOHANG)
+
+
+def wait_until(condition: Callable[[], bool], deadline_s: float, child: Child, what: str) -> None:
+    """Wait for a server of ours to answer. Dead is not slow: a process that has ended is reported at once."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        dead = child.returncode is not None
+        if dead or time.monotonic() > end:
+            state = f"ended with status {child.returncode}" if dead else f"did not answer within {deadline_s:g} s"
+            raise CrucibleError(
+                f"{what} {state}",
+                where=what,
+                fix="see its log below; `crucible services` says which servers are used and how to get others",
+                fault=Fault.CRUCIBLE,
+            )
+        time.sleep(0.01)
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

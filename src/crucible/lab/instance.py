@@ -1,0 +1,145 @@
+"""One instance of the solution: started from a fresh working copy, watched, ended with all that it started."""
+
+import asyncio
+import contextlib
+import random
+import shutil
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from crucible.child import Child
+from crucible.errors import CrucibleError, Fault
+from crucible.lab.client import Client, encode
+from crucible.lab.workspace import cut, tail, working_copy
+from crucible.plan import Instance
+
+PORTS = range(20_000, 32_000)
+"""Below the ephemeral range, so that no outgoing connection takes a port between two starts."""
+PROBE_S = 2.0
+
+
+class Running:
+    """A process of the solution, through all its starts."""
+
+    def __init__(self, instance: Instance, tree: Path, folder: Path, log: Path, env: Mapping[str, str]) -> None:
+        self.instance = instance
+        self.port = free_port() if instance.answers_http else 0
+        self.host = "127.0.0.1"
+        self.log = log
+        self._tree = tree
+        self._folder = folder
+        self._env = env
+        self._child: Child | None = None
+        self._death_told = False
+
+    @property
+    def name(self) -> str:
+        return self.instance.name
+
+    @property
+    def pid(self) -> int | None:
+        """The root of the process tree while it runs."""
+        return self._child.pid if self._child is not None and self._child.returncode is None else None
+
+    @property
+    def ended(self) -> int | None:
+        """The status with which the process itself has ended, whatever it left running."""
+        return self._child.returncode if self._child is not None else None
+
+    def death(self) -> int | None:
+        """The status with which it has ended, told once for every start."""
+        if self._death_told or self.ended is None:
+            return None
+        self._death_told = True
+        return self.ended
+
+    def start(self) -> None:
+        """Start it in a new working copy; nothing of an earlier one is kept."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        home, scratch = self._folder / "app", self._folder / "tmp"
+        working_copy(self._tree, home)
+        scratch.mkdir()
+        env = {**self._env, "HOME": str(home), "TMPDIR": str(scratch), "INSTANCE_ID": self.name}
+        if self.instance.answers_http:
+            env["PORT"] = str(self.port)
+        command = ["/bin/sh", "-c", f"exec {self.instance.command}"]
+        self._death_told = False
+        self._child = Child.start(command, cwd=home, log=self.log, env=env)
+
+    def kill(self) -> None:
+        """SIGKILL the process and everything that it started."""
+        if self._child is not None:
+            self._child.kill()
+
+    async def healthy(self, client: Client, deadline_s: float) -> None:
+        """Wait for `GET /healthz` to answer 200. Raises a CrucibleError that says what it did instead."""
+        end = time.monotonic() + deadline_s
+        seen = "nothing listened"
+        while time.monotonic() < end:
+            if self.ended is not None:
+                raise self._failure(self._how_it_ended(), "start the command by hand with PORT set")
+            for host in ("127.0.0.1", "::1"):
+                request = encode("GET", "localhost", self.port, "/healthz", None, "")
+                reply = await client.request(host, self.port, request, min(PROBE_S, deadline_s))
+                if reply.status == 200:
+                    self.host = host
+                    return
+                if not reply.never_sent:
+                    seen = f"the last answer was {reply.status}" if reply.status else str(reply.error)
+            await asyncio.sleep(0.03)
+            cut(self.log)
+        listening = self._listening()
+        if seen == "nothing listened" and listening:
+            ports = ", ".join(str(port) for port in sorted(listening))
+            raise self._failure(
+                f"{self.name} listens on port {ports}, not on $PORT, which was {self.port}",
+                "let `processes.web.command` pass $PORT on, and listen on 127.0.0.1 or 0.0.0.0",
+            )
+        raise self._failure(
+            f"{self.name} did not answer GET /healthz with 200 within {deadline_s:g} s: {seen}",
+            "answer GET /healthz with 200 on $PORT as soon as requests can be taken",
+        )
+
+    def _how_it_ended(self) -> str:
+        status = self.ended
+        how = f"was ended by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
+        left = len(self._child.tree()) if self._child is not None else 0
+        if left:
+            return f"{self.name} {how} and left {left} processes behind: run it in the foreground"
+        return f"{self.name} {how} before it answered GET /healthz"
+
+    def _failure(self, what: str, fix: str) -> CrucibleError:
+        return CrucibleError(
+            what,
+            where=f"processes.{self.instance.type} (`{self.instance.command}`)",
+            fix=f"{fix}; the whole log is logs/{self.log.name}",
+            fault=Fault.LEARNER,
+            excerpt=tail(self.log),
+        )
+
+    def _listening(self) -> set[int]:
+        """Ports that the process tree listens on."""
+        ports: set[int] = set()
+        for process in self._child.tree() if self._child is not None else []:
+            with contextlib.suppress(psutil.Error):
+                ports |= {c.laddr.port for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+        return ports
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nothing listens now."""
+    for port in random.sample(PORTS, 200):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise CrucibleError(
+        "no free port was found", where=f"127.0.0.1:{PORTS.start}-{PORTS.stop}", fix="end what listens there",
+        fault=Fault.CRUCIBLE,
+    )  # fmt: skip

@@ -1,0 +1,167 @@
+"""What a scenario holds in its hands: the `check.Lab` of one recording."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from crucible.check import Call, Mode
+from crucible.evidence import FaultEvent, Op, Problem, Recording, Request, Result
+from crucible.lab.client import Reply, encode
+
+if TYPE_CHECKING:
+    from crucible.lab.lab import RunningLab
+
+SHOWN_BODY = 2048
+"""Bytes of a request's body that evidence keeps as they are."""
+
+
+class Observer:
+    """Implements `check.Lab` for one scenario, and keeps its recording."""
+
+    def __init__(self, lab: "RunningLab", scenario: str, phase: str) -> None:
+        self._lab = lab
+        self._scenario = scenario
+        self._phase = phase
+        self._started = lab.now_ns()
+        self._ops: list[Op] = []
+        self._events: list[FaultEvent] = []
+        self._facts: dict[str, JsonValue] = {}
+
+    @property
+    def replicas(self) -> tuple[str, ...]:
+        return tuple(self._lab.web)
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return tuple(self._lab.servers)
+
+    @property
+    def mode(self) -> Mode:
+        return self._lab.plan.mode
+
+    def now_ns(self) -> int:
+        return self._lab.now_ns()
+
+    async def call(self, call: Call) -> Op:
+        running = self._lab.web[call.target]
+        body = call.raw
+        if body is None and call.body is not None:
+            body = json.dumps(call.body).encode()
+        request = encode(call.method, "localhost", running.port, call.path, body, call.content_type)
+        reply = await self._lab.client.request(running.host, running.port, request, call.timeout_s)
+        op = _op(call, body, reply, self._lab)
+        self._ops.append(op)
+        return op
+
+    async def burst(self, calls: Sequence[Call]) -> list[Op]:
+        for target in {call.target for call in calls}:
+            running = self._lab.web[target]
+            number = sum(call.target == target for call in calls)
+            await self._lab.client.warm(running.host, running.port, number, 5.0)
+        return list(await asyncio.gather(*(self.call(call) for call in calls)))
+
+    async def paced(self, calls: Sequence[Call], gap_s: float) -> list[Op]:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+
+        async def at(moment: float, call: Call) -> Op:
+            await asyncio.sleep(moment - loop.time())
+            return await self.call(call)
+
+        return list(await asyncio.gather(*(at(begun + i * gap_s, call) for i, call in enumerate(calls))))
+
+    async def configure(self, call: Call) -> list[Op]:
+        targets = (call.target,) if self._lab.servers else self.replicas
+        return list(await asyncio.gather(*(self.call(replace(call, target=target)) for target in targets)))
+
+    @asynccontextmanager
+    async def slow(self, ms: int) -> AsyncIterator[None]:
+        begun = self.now_ns()
+        try:
+            await self._lab.set_delay(ms)
+            yield
+        finally:
+            await self._lab.set_delay(self._lab.plan.network_ms)
+            for service in self.services:
+                self.happened(FaultEvent("slow", service, begun, self.now_ns(), {"ms_each_way": ms}))
+
+    def note(self, name: str, value: JsonValue) -> None:
+        self._facts[name] = value
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def happened(self, event: FaultEvent) -> None:
+        """Record something that the grader did, or that it saw happen."""
+        self._events.append(event)
+
+    def recording(self, problem: Problem | None) -> Recording:
+        return Recording(
+            scenario=self._scenario,
+            phase=self._phase,
+            started_ns=self._started,
+            ended_ns=self.now_ns(),
+            ops=tuple(sorted(self._ops, key=lambda op: op.sent_ns)),
+            events=tuple(self._events),
+            facts=self._facts,
+            problem=problem,
+        )
+
+
+def _op(call: Call, body: bytes | None, reply: Reply, lab: "RunningLab") -> Op:
+    result, content, error = classify(reply, call.json_reply, lab)
+    return Op(
+        client=call.client,
+        name=call.name,
+        target=call.target,
+        request=Request(call.method, call.path, _shown(call, body)),
+        result=result,
+        status=reply.status,
+        reply=content,
+        error=error,
+        sent_ns=reply.sent_ns - lab.begun_ns,
+        received_ns=reply.received_ns - lab.begun_ns,
+    )
+
+
+def _shown(call: Call, body: bytes | None) -> JsonValue:
+    if call.raw is not None or (body is not None and len(body) > SHOWN_BODY):
+        start = (body or b"")[:60].decode("utf-8", "replace")
+        return f"{len(body or b'')} bytes of {call.content_type}: {start}"
+    return call.body
+
+
+def classify(reply: Reply, json_reply: bool, lab: "RunningLab") -> tuple[Result, JsonValue, str | None]:
+    """What is known of an operation from its reply, the reply's JSON, and why there is nothing definite."""
+    if reply.status is None:
+        return (Result.REFUSED if reply.never_sent else Result.UNKNOWN), None, reply.error
+    if reply.status >= 500:
+        return Result.UNKNOWN, _json(reply.body), f"answered {reply.status}"
+    if reply.status >= 400:
+        return Result.REFUSED, _json(reply.body), None
+    if reply.body and not lab.may_keep(len(reply.body)):
+        return Result.UNKNOWN, None, "the replies of this run are larger than the grader keeps"
+    content = _json(reply.body)
+    if content is None and json_reply and reply.status < 300:
+        start = reply.body[:60].decode("utf-8", "replace")
+        return Result.UNKNOWN, None, f"answered {reply.status} with a body that is not JSON: {start!r}"
+    return Result.OK, content, None
+
+
+def _json(body: bytes) -> JsonValue:
+    """The JSON in `body`, in a form that can be written again; None where it is not JSON (RFC 8259, so no NaN)."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        parsed: JsonValue = json.loads(body, parse_constant=refuse)
+        json.dumps(parsed, ensure_ascii=False).encode()  # half of a surrogate pair cannot be written as UTF-8
+    except (ValueError, RecursionError):
+        return None
+    return parsed

@@ -1,0 +1,199 @@
+"""The solution's files: a cached build, and for every start of an instance a fresh working copy of it."""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import stat
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from crucible.child import Child
+from crucible.errors import CrucibleError, Fault
+
+MADE_BY_BUILDS = frozenset({".venv", "venv", "node_modules", "__pycache__"})
+"""Folders that are never taken from the learner's directory: a build makes them, and they name absolute paths."""
+LEFT_OUT = MADE_BY_BUILDS | {".git", ".crucible", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".idea", ".vscode"}
+SHARED = frozenset({".venv", "venv", "node_modules"})
+"""Dependencies that a build made: linked into the working copies, since nothing writes there."""
+MAX_BYTES = 256 << 20
+MAX_FILES = 20_000
+KEPT_BUILDS = 8
+LOG_LIMIT = 8 << 20
+"""Bytes at which a log is cut to its first half."""
+BUILD_SETTINGS = ("PIP_", "UV_", "NPM_CONFIG_", "npm_config_", "GO", "CARGO_", "RUSTUP_", "NODE_EXTRA_CA_CERTS",
+                  "SSL_CERT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+                  "http_proxy", "https_proxy", "no_proxy", "JAVA_HOME", "LANG")  # fmt: skip
+"""Prefixes of the variables that a build keeps: where packages come from, and whom to trust for them."""
+SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET", "_AUTH", "CREDENTIAL", "USERNAME", "API_KEY")
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME", "/tmp")) / ".cache")  # noqa: S108
+    return Path(base) / "crucible"
+
+
+def search_path(environ: Mapping[str, str]) -> str:
+    """The PATH for the solution: the grader's, without the virtual environment that the grader itself runs in."""
+    own = str(Path(sys.prefix) / "bin") if sys.prefix != sys.base_prefix else None
+    return ":".join(part for part in environ.get("PATH", os.defpath).split(":") if part and part != own)
+
+
+def build_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
+    """PATH and HOME, and the package managers' own settings without credentials."""
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name.startswith(BUILD_SETTINGS)
+        and not any(word in name.upper() for word in SECRET_WORDS)
+        and not ("://" in value and "@" in value.split("://", 1)[1].split("/", 1)[0])
+    }
+    return kept | {"PATH": search_path(environ), "HOME": str(home), "TMPDIR": str(home / "tmp")}
+
+
+async def build(folder: Path, command: str | None, environ: Mapping[str, str], log: Path, deadline_s: float) -> Path:
+    """The built tree of the solution in `folder`: from the cache where nothing has changed. Charged to the learner."""
+    files = list(_files(folder))
+    _refuse_too_much(folder, files)
+    cache = cache_folder(environ)
+    builds = cache / "builds"
+    home = cache / "home"
+    for path in (builds, home / "tmp"):
+        path.mkdir(parents=True, exist_ok=True)
+    place = builds / _key(folder, files, command)
+    async with _locked(place.with_suffix(".lock")):
+        marker = place / "complete"
+        if marker.exists():
+            os.utime(marker)
+            return place / "tree"
+        shutil.rmtree(place, ignore_errors=True)
+        _copy(folder, files, place / "tree")
+        if command is not None:
+            await _run(command, place / "tree", build_environment(environ, home), log, deadline_s)
+        marker.touch()
+    _forget_old(builds)
+    return place / "tree"
+
+
+def working_copy(tree: Path, target: Path) -> None:
+    """A fresh copy of the built `tree`; the dependencies that the build made are links to it."""
+
+    def copy(source: str, to: str) -> None:
+        shutil.copy2(source, to, follow_symlinks=False)
+
+    def link_dependencies(at: str, names: list[str]) -> set[str]:
+        shared = {name for name in names if name in SHARED and (Path(at) / name).is_dir()}
+        for name in shared:
+            place = target / Path(at).relative_to(tree) / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(Path(at) / name)
+        return shared
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(tree, target, symlinks=True, ignore=link_dependencies, copy_function=copy, dirs_exist_ok=True)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Regular files and symbolic links below `folder`, relative to it, in a fixed order."""
+    for at, folders, names in os.walk(folder):
+        here = Path(at)
+        if "Cargo.toml" in names and "target" in folders:
+            folders.remove("target")
+        links = [name for name in folders if (here / name).is_symlink()]
+        folders[:] = sorted(name for name in folders if name not in LEFT_OUT and name not in links)
+        for name in sorted({*names, *links}):
+            path = here / name
+            if name not in LEFT_OUT and (path.is_symlink() or stat.S_ISREG(path.lstat().st_mode)):
+                yield path.relative_to(folder)
+
+
+def _refuse_too_much(folder: Path, files: list[Path]) -> None:
+    size = sum((folder / path).lstat().st_size for path in files)
+    if len(files) > MAX_FILES or size > MAX_BYTES:
+        raise CrucibleError(
+            f"{len(files)} files with {size >> 20} MiB are too much to copy for every process",
+            where=str(folder),
+            fix=f"keep it below {MAX_FILES} files and {MAX_BYTES >> 20} MiB: let the build make what can be made",
+            fault=Fault.LEARNER,
+        )
+
+
+def _key(folder: Path, files: list[Path], command: str | None) -> str:
+    total = hashlib.sha256(repr((command, platform.platform(), sys.version)).encode())
+    for path in files:
+        full = folder / path
+        content = os.fsencode(full.readlink()) if full.is_symlink() else full.read_bytes()
+        total.update(f"{path}\0{full.lstat().st_mode & 0o111}\0{len(content)}\0".encode(errors="surrogateescape"))
+        total.update(content)
+    return total.hexdigest()[:32]
+
+
+def _copy(folder: Path, files: list[Path], target: Path) -> None:
+    target.mkdir(parents=True)
+    for path in files:
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(folder / path, target / path, follow_symlinks=False)
+
+
+async def _run(command: str, tree: Path, env: dict[str, str], log: Path, deadline_s: float) -> None:
+    child = Child.start(["/bin/sh", "-c", command], cwd=tree, log=log, env=env)
+    end = time.monotonic() + deadline_s
+    try:
+        while child.returncode is None and time.monotonic() < end:
+            cut(log)
+            await asyncio.sleep(0.02)
+        if (status := child.returncode) == 0:
+            return
+    finally:
+        child.kill()
+        cut(log)
+    slow = status is None
+    raise CrucibleError(
+        f"the build did not end within {deadline_s:g} s" if slow else f"the build ended with status {status}",
+        where=f"`build: {command}`",
+        fix="run the command in a fresh copy of your repository; the whole log is logs/build.log",
+        fault=Fault.LEARNER,
+        excerpt=tail(log),
+    )
+
+
+def cut(log: Path) -> None:
+    """Keep a flood of output from filling the disk; whoever writes goes on after the cut."""
+    with suppress(OSError):
+        if log.stat().st_size > LOG_LIMIT:
+            os.truncate(log, LOG_LIMIT // 2)
+
+
+def tail(log: Path, size: int = 2000) -> str:
+    """The end of a log, as text that may hold anything."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - size))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+@asynccontextmanager
+async def _locked(path: Path) -> AsyncIterator[None]:
+    """Hold a lock file, so that two grades do not build the same tree into each other."""
+    with path.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(0.1)
+        yield
+
+
+def _forget_old(builds: Path) -> None:
+    """Remove all but the newest builds; one that is in use was touched a moment ago and is among them."""
+    markers = sorted(builds.glob("*/complete"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for marker in markers[KEPT_BUILDS:]:
+        shutil.rmtree(marker.parent, ignore_errors=True)

