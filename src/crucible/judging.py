@@ -1,0 +1,98 @@
+"""One check at a time: its history out of the recordings, its judge's word, and what that word is worth."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pydantic import JsonValue
+
+from crucible.check import Check, Finding, History, Outcome, Suite
+from crucible.evidence import Evidence, Problem, Recording
+
+MOST_EXAMPLES = 3
+
+
+def find(check: Check, suite: Suite, evidence: Evidence) -> Finding:
+    """What is to be said of `check`. Never raises: a judge that does is an ERROR, and its author's."""
+    if check.id not in evidence.checks:
+        return Finding(Outcome.NOT_RUN, "it was not asked for")
+    recordings = {recording.scenario: recording for recording in evidence.recordings}
+    due = due_scenarios(check, suite, evidence)
+    if not due:
+        return Finding(Outcome.NOT_RUN, "only a full grade runs it")
+    if missing := [name for name in due if name not in recordings]:
+        return Finding(Outcome.NOT_RUN, _why_missing(missing, evidence.recordings))
+    seen = [recordings[name] for name in check.scenarios if name in recordings]
+    for recording in seen:
+        if recording.problem is not None and recording.problem.kind == "author":
+            what = f"the scenario `{recording.scenario}` broke: {recording.problem.what}: the author's fault"
+            return Finding(Outcome.ERROR, what)
+    return _weigh(check, _ask(check, history(seen, evidence)), seen)
+
+
+def due_scenarios(check: Check, suite: Suite, evidence: Evidence) -> tuple[str, ...]:
+    """The scenarios that the check rests on in this mode."""
+    modes = {scenario.id: scenario.modes for scenario in suite.scenarios}
+    return tuple(name for name in check.scenarios if evidence.mode in modes[name])
+
+
+def history(recordings: Sequence[Recording], evidence: Evidence) -> History:
+    """The recordings as one: operations in the order of sending, events in the order of time."""
+    facts: dict[str, JsonValue] = {}
+    for recording in recordings:
+        facts |= recording.facts
+    return History(
+        ops=tuple(sorted((op for recording in recordings for op in recording.ops), key=lambda op: op.sent_ns)),
+        events=tuple(
+            sorted((event for recording in recordings for event in recording.events), key=lambda event: event.at_ns)
+        ),
+        facts=facts,
+        replicas=evidence.replicas,
+        services=tuple(service.name for service in evidence.services),
+        declares=dict(evidence.declares),
+        problems=tuple(recording.problem for recording in recordings if recording.problem is not None),
+    )
+
+
+def _ask(check: Check, seen: History) -> Finding:
+    """The judge's finding, or an ERROR that says how the judge went wrong."""
+    try:
+        finding = check.judge(seen)
+        complaint = _complaint(finding)
+    except Exception as error:  # the judge is the author's code, and any failure in it is theirs
+        complaint = f"raised {type(error).__name__}: {error}"
+    if complaint is not None:
+        return Finding(Outcome.ERROR, f"the judge of {check.id} {complaint}: the author's fault")
+    return replace(finding, examples=finding.examples[:MOST_EXAMPLES])
+
+
+def _complaint(finding: object) -> str | None:
+    """What makes a judge's answer unusable."""
+    if not isinstance(finding, Finding):
+        return f"returned {type(finding).__name__}, not a Finding"
+    if finding.outcome is Outcome.PASS and not finding.evidence:
+        return "passed without saying how much it looked at"
+    numbers = [side for measure in finding.measures for side in (measure.value, measure.low, measure.high)]
+    if not all(math.isfinite(value) for value in (*numbers, *finding.evidence.values())):
+        return "returned a number that is not finite"
+    return None
+
+
+def _weigh(check: Check, finding: Finding, seen: Sequence[Recording]) -> Finding:
+    """A pass that rests on an incomplete recording is inconclusive; everything else stands."""
+    cut = [(recording.scenario, recording.problem) for recording in seen if recording.problem is not None]
+    if finding.outcome is not Outcome.PASS or not cut:
+        return finding
+    reasons = "; ".join(_cut_short(scenario, problem) for scenario, problem in cut)
+    return replace(finding, outcome=Outcome.INCONCLUSIVE, what=f"{reasons}. Until then: {finding.what}")
+
+
+def _cut_short(scenario: str, problem: Problem) -> str:
+    kind = "ran out of its budget" if problem.kind == "budget" else "was stopped"
+    return f"the scenario `{scenario}` {kind}: {problem.what}"
+
+
+def _why_missing(missing: Sequence[str], recordings: Sequence[Recording]) -> str:
+    names = ", ".join(f"`{name}`" for name in missing)
+    stopped = [it.problem.what for it in recordings if it.problem is not None and it.problem.kind == "stopped"]
+    return f"the scenario {names} did not run" + (f": {stopped[0]}" if stopped else "")

@@ -1,0 +1,1 @@
+"""Pure judges that challenges share: what a history certainly or possibly shows, whenever it was decided."""

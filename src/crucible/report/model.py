@@ -1,0 +1,248 @@
+"""What both renderings show, decided once: rows, timelines, tables. Strings here are still unescaped."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from crucible import contact
+from crucible.check import Outcome
+from crucible.evidence import Evidence, Op
+from crucible.manifest import Manifest
+from crucible.report.text import compact, plain
+from crucible.tradeoffs import WEB, Judgement, interval, number, web_requests
+from crucible.verdict import CheckResult, GradeOutcome, Verdict
+
+MOST_ROWS = 10
+MOST_DETAILS = 20
+MOST_LINES = 40
+_SIDES = {Judgement.FITS: "within", Judgement.DOES_NOT: "past it", Judgement.INCONCLUSIVE: "open"}
+_WORST_FIRST = (Outcome.ERROR, Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.NOT_RUN, Outcome.PASS)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A check in the table: what it is, how it came out, and one sentence."""
+
+    name: str
+    kind: str
+    outcome: Outcome
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An operation of a timeline."""
+
+    moment: str
+    """Since the first one, such as `12.3 ms`; equally wide in all steps of a timeline."""
+    target: str
+    asked: str
+    answered: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """A check that needs explaining."""
+
+    name: str
+    outcome: Outcome
+    promise: str
+    what: str
+    steps: tuple[Step, ...]
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    axis: str
+    title: str
+    seen: str
+    unit: str
+    samples: str
+    limit: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What a process type exchanged with a service."""
+
+    process: str
+    service: str
+    peak: str
+    round_trips: str
+    per_request: str
+    bytes_out: str
+    bytes_in: str
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What the proxies saw; nothing here is declared."""
+
+    requests: str
+    processes: tuple[tuple[str, int], ...]
+    """Process types with their number."""
+    edges: tuple[Edge, ...]
+    silent: tuple[str, ...]
+    """Services that the design uses and never spoke to."""
+
+
+def rows(verdict: Verdict) -> tuple[Row, ...]:
+    """At most ten checks, the worst ones, in the suite's order."""
+    worst = sorted(verdict.checks, key=lambda check: _WORST_FIRST.index(check.finding.outcome))[:MOST_ROWS]
+    return tuple(
+        Row(check.name, "gate" if check.gate else "measure", check.finding.outcome, _sentence(check))
+        for check in verdict.checks
+        if check in worst
+    )
+
+
+def left_out(verdict: Verdict) -> tuple[str, ...]:
+    """The checks that `rows` has no room for, in words."""
+    shown = {row.name for row in rows(verdict)}
+    return tuple(f"{check.name}: {words(check.finding.outcome)}" for check in verdict.checks if check.name not in shown)
+
+
+def details(verdict: Verdict) -> tuple[Detail, ...]:
+    """The checks that failed, broke or came to no conclusion."""
+    explained = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.ERROR)
+    found = [check for check in verdict.checks if check.finding.outcome in explained][:MOST_DETAILS]
+    return tuple(
+        Detail(
+            check.name,
+            check.finding.outcome,
+            check.promise,
+            check.finding.what,
+            timeline(check.finding.examples),
+            check.hint if check.finding.outcome is not Outcome.ERROR else "",
+        )
+        for check in found
+    )
+
+
+def first_requests(verdict: Verdict, evidence: Evidence) -> tuple[Step, ...]:
+    """The contact's first three requests, where nothing else could be graded because of them."""
+    if verdict.outcome is not GradeOutcome.FAILED or verdict.fit is not None:
+        return ()
+    return timeline(contact.requests(evidence)[:3])
+
+
+def timeline(ops: Sequence[Op]) -> tuple[Step, ...]:
+    """At most three operations, timed in ms from the first."""
+    if not ops:
+        return ()
+    chosen = sorted(ops[:3], key=lambda op: op.sent_ns)
+    moments = [f"{(op.sent_ns - chosen[0].sent_ns) / 1e6:,.1f} ms" for op in chosen]
+    width = max(len(moment) for moment in moments)
+    return tuple(_step(op, moment.rjust(width)) for op, moment in zip(chosen, moments, strict=True))
+
+
+def positions(verdict: Verdict, manifest: Manifest) -> tuple[Position, ...]:
+    """The measures, then the profile's limits on what was not measured."""
+    axes = {axis.id: axis for axis in manifest.axes}
+    limits = {limit.axis: limit for limit in verdict.fit.limits} if verdict.fit else {}
+    measured = {measure.axis: measure for measure in verdict.positions}
+    table = []
+    for name in (*measured, *(name for name in limits if name not in measured)):
+        axis, measure, limit = axes.get(name), measured.get(name), limits.get(name)
+        table.append(
+            Position(
+                axis=name,
+                title=axis.title if axis else "",
+                seen=interval(measure) if measure else "not measured",
+                unit=axis.unit if axis else "",
+                samples=f"{measure.samples:,}" if measure else "–",
+                limit=limit.limit if limit else "–",
+                result=_SIDES[limit.result] if limit else "–",
+            )
+        )
+    return tuple(table)
+
+
+def architecture(evidence: Evidence) -> Architecture:
+    requests = web_requests(evidence)
+    edges = tuple(
+        Edge(
+            process=it.process,
+            service=it.service,
+            peak=f"{it.peak_connections:,}",
+            round_trips=f"{it.round_trips:,}",
+            per_request=f"{it.round_trips / requests:.2f}" if requests else "–",
+            bytes_out=_bytes(it.bytes_to_service),
+            bytes_in=_bytes(it.bytes_from_service),
+        )
+        for it in evidence.traffic[:MOST_LINES]
+        if it.round_trips > 0
+    )
+    instances = {it.subject: it.instances for it in evidence.usage if it.kind == "process"}
+    processes = tuple(
+        (name, evidence.replicas if name == WEB else instances.get(name, 1)) for name in evidence.process_types
+    )
+    spoken = {edge.service for edge in edges}
+    silent = tuple(service.name for service in evidence.services if service.name not in spoken)
+    return Architecture(f"{requests:,}", processes[:MOST_LINES], edges, silent[:MOST_LINES])
+
+
+def network(evidence: Evidence) -> tuple[str, ...]:
+    """One sentence per service: where it came from, and how far away it was."""
+    return tuple(
+        f"{it.name} {it.version}, {it.source}: {number(it.asked_ms)} ms each way asked for, "
+        + ("what was added was not measured" if it.added_ms is None else f"{it.added_ms:.2f} ms per round trip added")
+        for it in evidence.services[:MOST_LINES]
+    )
+
+
+def timings(evidence: Evidence) -> str:
+    steps = [f"{plain(it.step, 60)} {it.seconds:.1f} s" for it in evidence.timings[:MOST_LINES]]
+    return " · ".join([*steps, f"together {sum(it.seconds for it in evidence.timings):.1f} s"])
+
+
+def machine(evidence: Evidence) -> str:
+    it = evidence.machine
+    return f"{it.cpu}, {it.cores} cores, {it.memory_bytes / 2**30:.1f} GiB, {it.system}"
+
+
+def replay(verdict: Verdict) -> str:
+    """The command that repeats what failed, or everything."""
+    failed = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.ERROR)
+    ids = [check.id for check in verdict.checks if check.finding.outcome in failed][:MOST_ROWS]
+    command = ["crucible", "grade", *(word for name in ids for word in ("--check", name)), "--seed", str(verdict.seed)]
+    if verdict.profile_chosen:
+        command += ["--profile", verdict.profile]
+    if verdict.mode == "full":
+        command.append("--full")
+    return shlex.join(command)
+
+
+def words(outcome: str) -> str:
+    """`not_run` as it is read: `not run`."""
+    return str(outcome).replace("_", " ")
+
+
+def evidence_line(counters: Mapping[str, float]) -> str:
+    """`145 requests in flight at once; 3 bursts`."""
+    return "; ".join(f"{number(value)} {plain(name, 80)}" for name, value in list(counters.items())[:8])
+
+
+def _sentence(check: CheckResult) -> str:
+    finding = check.finding
+    if finding.outcome is not Outcome.PASS:
+        return plain(finding.what)
+    return f"{plain(finding.what, 160).rstrip('.')} ({evidence_line(finding.evidence)})"
+
+
+def _step(op: Op, moment: str) -> Step:
+    body = "" if op.request.body is None else " " + plain(compact(op.request.body), 120)
+    asked = f"{plain(op.request.method, 10)} {plain(op.request.path, 80)}{body}"
+    reply = "" if op.reply is None else " " + plain(compact(op.reply), 160)
+    answer = plain(op.error or "no answer", 160) if op.status is None else f"{op.status}{reply}"
+    if op.status is not None and op.error:
+        answer += f", {plain(op.error, 120)}"
+    return Step(moment, plain(op.target, 20), asked, f"{answer} ({(op.received_ns - op.sent_ns) / 1e6:,.1f} ms)")
+
+
+def _bytes(count: int) -> str:
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:,.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:,.1f} MB"

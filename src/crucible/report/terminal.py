@@ -1,0 +1,162 @@
+"""Verdict -> a terminal. Everything is `Text`, never markup, and has lost its control characters on the way."""
+
+from collections.abc import Iterable
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from crucible.evidence import Evidence
+from crucible.manifest import Manifest
+from crucible.report import model
+from crucible.report.text import plain
+from crucible.tradeoffs import Judgement
+from crucible.verdict import GradeOutcome, Verdict
+
+_STYLES = {
+    "pass": "green", "fail": "bold red", "inconclusive": "yellow", "not_run": "dim", "error": "magenta",
+    "passed": "bold green", "failed": "bold red", "not_started": "bold cyan",
+}  # fmt: skip
+_NEVER_WRAPPED = ("axis", "samples")
+_FITS = {Judgement.FITS: "fits", Judgement.DOES_NOT: "does not fit", Judgement.INCONCLUSIVE: "whether it fits is open"}
+
+
+def render_terminal(verdict: Verdict, evidence: Evidence, manifest: Manifest, console: Console) -> None:
+    """Print the report. Whatever the solution said appears as plain text."""
+    if verdict.outcome is GradeOutcome.NOT_STARTED:
+        _welcome(verdict, manifest, console)
+        return
+    console.print(Text(plain(verdict.headline, 600), style=_STYLES[verdict.outcome]))
+    if verdict.outcome is GradeOutcome.ERROR:
+        console.print(Text("The grader or its suite is broken, not your solution: nothing here is charged to you."))
+    _steps(model.first_requests(verdict, evidence), console)
+    _checks(verdict, console)
+    _details(verdict, console)
+    _positions(verdict, manifest, console)
+    _architecture(evidence, console)
+    _run(verdict, evidence, console)
+
+
+def _welcome(verdict: Verdict, manifest: Manifest, console: Console) -> None:
+    console.print(Text("Welcome! Nothing is built yet, so there is nothing to grade.", style="bold cyan"))
+    offered = ", ".join(manifest.services)
+    lines = (
+        "The starter runs and answers; every request of the contract gets the 501 it came with. What to do next:",
+        "",
+        "1. Read README.md for what is asked and for whom, and openapi.yaml for the contract.",
+        "2. Decide what keeps the state, write down why in DECISION.md, and name the services you use in",
+        "   crucible.yaml. None is required" + (f"; offered are {offered}." if offered else "."),
+        "3. Replace the 501s. `crucible up` starts everything for work by hand.",
+        "4. `crucible grade` again, and read what the design gives and what it costs.",
+        "",
+        "What will be looked at:",
+    )
+    for line in lines:
+        console.print(Text(plain(line)))
+    table = _table("", "")
+    for check in verdict.checks:
+        table.add_row(_cell(check.name), _cell(check.promise))
+    console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _checks(verdict: Verdict, console: Console) -> None:
+    table = _table("", "", "")
+    for row in model.rows(verdict):
+        outcome = Text(model.words(row.outcome), style=_STYLES[row.outcome])
+        table.add_row(outcome, _cell(row.name), _cell(row.sentence))
+    console.print()
+    console.print(table)
+    if rest := model.left_out(verdict):
+        console.print(Text(f"and {len(rest)} more: " + ", ".join(plain(it, 80) for it in rest[: model.MOST_LINES])))
+
+
+def _details(verdict: Verdict, console: Console) -> None:
+    for detail in model.details(verdict):
+        _heading(detail.name, console, _STYLES[detail.outcome])
+        table = _table("", "")
+        table.add_row("promise", _cell(detail.promise))
+        table.add_row("found", _cell(detail.what))
+        console.print(Padding(table, (0, 0, 0, 2)))
+        _steps(detail.steps, console)
+        if detail.hint:
+            table = _table("", "")
+            table.add_row("question", _cell(detail.hint, style="italic"))
+            console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _steps(steps: Iterable[model.Step], console: Console) -> None:
+    table = _table("", "", "")
+    for step in steps:
+        table.add_row(Text(step.moment), _cell(step.target), _cell(step.asked))
+        table.add_row("", Text("→", justify="right"), _cell(step.answered))
+    if table.row_count:
+        console.print(Padding(table, (1, 0, 1, 4)))
+
+
+def _positions(verdict: Verdict, manifest: Manifest, console: Console) -> None:
+    rows = model.positions(verdict, manifest)
+    if not rows:
+        return
+    _heading(f"where the design stands, and what {plain(verdict.profile, 40)} needs", console)
+    table = _table("axis", "measured", "samples", "limit", "", header=True)
+    for row in rows:
+        seen = row.seen if row.samples == "–" else f"{row.seen} {row.unit}"
+        table.add_row(*(_cell(it) for it in (row.axis, seen, row.samples, row.limit, row.result)))
+    console.print(Padding(table, (0, 0, 0, 2)))
+    if verdict.fit is not None:
+        aside = "" if verdict.profile_chosen else " (not chosen, so it does not count)"
+        fit = verdict.fit
+        console.print(Text(plain(f"  {fit.profile}{aside}: {_FITS[fit.result]}: {fit.because}", 900)))
+
+
+def _architecture(evidence: Evidence, console: Console) -> None:
+    seen = model.architecture(evidence)
+    _heading("what the solution was seen to do", console)
+    processes = ", ".join(f"{plain(name, 40)} ×{count}" for name, count in seen.processes)
+    console.print(Text(f"  grader → {seen.requests} requests → {processes}"))
+    table = _table("process", "service", "peak", "trips", "per request", "sent", "received", header=True)
+    for it in seen.edges:
+        cells = (it.process, it.service, it.peak, it.round_trips, it.per_request, it.bytes_out, it.bytes_in)
+        table.add_row(*(_cell(cell) for cell in cells))
+    for name in seen.silent:
+        table.add_row("–", _cell(name), "no traffic", "0", "0", "–", "–")
+    if table.row_count:
+        console.print(Padding(table, (0, 0, 0, 2)))
+    else:
+        console.print(Text("  no service is used"))
+
+
+def _run(verdict: Verdict, evidence: Evidence, console: Console) -> None:
+    _heading("this run", console)
+    lines = [
+        f"Crucible {verdict.crucible}, {verdict.mode} grade, profile {verdict.profile}, seed {verdict.seed}",
+        f"machine: {model.machine(evidence)}",
+        *(f"service: {it}" for it in model.network(evidence)),
+        f"time: {model.timings(evidence)}",
+        *(f"note: {it}" for it in evidence.notes[:20]),
+        f"again: {model.replay(verdict)}",
+        "the verdict alone, from the recording: crucible judge evidence.json",
+    ]
+    table = _table("")
+    for line in lines:
+        table.add_row(_cell(line, limit=600))
+    console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _heading(text: str, console: Console, style: str = "bold") -> None:
+    console.print()
+    console.print(Text(plain(text), style=style))
+
+
+def _table(*columns: str, header: bool = False) -> Table:
+    """Columns without lines; the last one takes what room there is."""
+    table = Table(box=box.SIMPLE_HEAD if header else None, show_header=header, show_edge=False, pad_edge=False)
+    for name in columns:
+        table.add_column(Text(name), overflow="fold", no_wrap=name in _NEVER_WRAPPED)
+    return table
+
+
+def _cell(text: str, style: str = "", limit: int = 300) -> Text:
+    return Text(plain(text, limit), style=style)
