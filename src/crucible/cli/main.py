@@ -1,0 +1,135 @@
+"""`crucible`: grade a solution, judge recorded evidence again, work by hand, and see which servers would be used."""
+
+import asyncio
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from crucible import __version__, grade, report, services, warden
+from crucible.cli import explain
+from crucible.cli.progress import Steps
+from crucible.errors import CrucibleError
+from crucible.lab import leftovers
+from crucible.plan import Deadlines, UnknownNameError
+from crucible.up import up as bring_up
+
+INTERRUPTED = 130
+FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="crucible")
+def main() -> None:
+    """Judge a backend design under load and faults, and say what it gives and what it costs."""
+
+
+@main.command("grade")
+@click.argument("folder", metavar="[DIR]", type=FOLDER, default=".")
+@click.option("--quick", "mode", flag_value="quick", default="quick", help="The short suite, the default.")
+@click.option("--full", "mode", flag_value="full", help="Everything, at length.")
+@click.option("--check", "checks", multiple=True, metavar="ID", help="Only this check (RL-3 or its name); repeatable.")
+@click.option("--profile", metavar="P", help="Judge for this business instead of the one in crucible.yaml.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Choose keys and orders as an earlier grade did.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Default: DIR/.crucible")
+@click.option("--network", type=click.IntRange(0, 100), default=1, show_default=True, metavar="MS",
+              help="Delay between the solution and its services, each way, in ms.")  # fmt: skip
+@click.option("--build-timeout", type=click.FloatRange(1), default=Deadlines.build, show_default=True, metavar="S")
+@click.option("--boot-timeout", type=click.FloatRange(1), default=Deadlines.boot, show_default=True, metavar="S")
+def grade_command(
+    folder: Path, mode: str, checks: tuple[str, ...], profile: str | None, seed: int | None, output: Path | None,
+    network: int, build_timeout: float, boot_timeout: float,
+) -> None:  # fmt: skip
+    """Grade the solution in DIR on servers of its own, and write what was seen and what follows to DIR/.crucible.
+
+    Exits with 0 if every gate holds and the chosen profile fits, 1 if not, 2 for a wrong command line, 3 if Crucible or
+    the challenge is at fault, 4 if it cannot be said, 130 if interrupted.
+    """
+    request = grade.Request(
+        folder=folder,
+        output=output or folder / ".crucible",
+        seed=secrets.randbits(32) if seed is None else seed,
+        mode="full" if mode == "full" else "quick",
+        checks=checks,
+        profile=profile,
+        network_ms=network,
+        deadlines=Deadlines(build_timeout, boot_timeout),
+    )
+    _leave(partial(_grade, request))
+
+
+def _grade(request: grade.Request) -> int:
+    console = Console(highlight=False)
+    graded = grade.grade(request, dict(os.environ), Steps(console))
+    report.render_terminal(graded.verdict, graded.evidence, graded.manifest, console)
+    console.print(f"\nresults: {request.output}", markup=False, soft_wrap=True)
+    return graded.verdict.exit_code
+
+
+@main.command("judge")
+@click.argument("evidence", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Also write result and summary here.")
+def judge_command(evidence: Path, output: Path | None) -> None:
+    """Repeat the verdict from an evidence.json alone: no services, no solution."""
+
+    def judge() -> int:
+        graded = grade.judge(evidence)
+        if output is not None:
+            output.mkdir(parents=True, exist_ok=True)
+            grade.write_results(graded, output)
+        report.render_terminal(graded.verdict, graded.evidence, graded.manifest, Console(highlight=False))
+        return graded.verdict.exit_code
+
+    sys.exit(_explained(judge))
+
+
+@main.command("up")
+@click.argument("folder", metavar="[DIR]", type=FOLDER, default=".")
+def up_command(folder: Path) -> None:
+    """Start the services and the solution in DIR for work by hand, print their URLs, and wait for Ctrl-C."""
+    _leave(partial(bring_up, folder, dict(os.environ), Console(highlight=False)))
+
+
+@main.command("services")
+def services_command() -> None:
+    """Say which servers would be used here, from where, and how to get a missing one."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("service", "would be used", "to have another"):
+        table.add_column(heading, overflow="fold")
+    missing = False
+    for service in services.SERVICES.values():
+        source = service.locate(os.environ)
+        missing = missing or source is None
+        table.add_row(service.title, source.words if source else "none: see right", service.how_to_get)
+    Console(highlight=False).print(table)
+    sys.exit(3 if missing else 0)
+
+
+def _leave(work: Callable[[], int]) -> None:
+    """Exit with what `work` returns, under the warden: nothing that it started stays."""
+    sys.exit(warden.guard(partial(_explained, work), leftovers.clear))
+
+
+def _explained(work: Callable[[], int]) -> int:
+    """Run `work`; every failure that a user can mend is told, once, here."""
+    try:
+        return work()
+    except CrucibleError as error:
+        click.echo(explain(error), err=True)
+        return error.exit_code
+    except UnknownNameError as error:
+        click.echo(f"error: {error}", err=True)
+        return 2
+    except (grade.InterruptedGradeError, KeyboardInterrupt, asyncio.CancelledError):
+        click.echo("interrupted: nothing was graded, and everything that was started has been ended", err=True)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The pipeline, written out: what is graded, in which steps, and what comes of it."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import uvloop
+
+from crucible import challenges, evidence, report, verdict
+from crucible.check import Mode
+from crucible.errors import CrucibleError, Fault
+from crucible.evidence import Evidence
+from crucible.lab import leftovers
+from crucible.manifest import Manifest, read_manifest
+from crucible.plan import Deadlines, make_plan
+from crucible.run import Progress, run
+from crucible.solution import read_solution
+from crucible.suite import load_suite
+from crucible.verdict import Verdict
+
+T = TypeVar("T")
+
+
+class InterruptedGradeError(Exception):
+    """The user, or the system, ended the grade; everything that it had started has been ended."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for."""
+
+    folder: Path
+    output: Path
+    seed: int
+    mode: Mode = "quick"
+    checks: Sequence[str] = ()
+    profile: str | None = None
+    network_ms: int = 1
+    deadlines: Deadlines = field(default_factory=Deadlines)
+
+
+@dataclass(frozen=True)
+class Graded:
+    verdict: Verdict
+    evidence: Evidence
+    manifest: Manifest
+
+
+def grade(request: Request, environ: Mapping[str, str], progress: Progress) -> Graded:
+    """Grade a solution and write the results. Raises CrucibleError, UnknownNameError or InterruptedGradeError."""
+    solution = read_solution(request.folder)
+    challenge = challenges.folder_of(solution.manifest.slug, where=str(request.folder))
+    suite = load_suite(challenge)
+    plan = make_plan(
+        solution,
+        suite,
+        seed=request.seed,
+        mode=request.mode,
+        checks=request.checks,
+        profile=request.profile,
+        network_ms=request.network_ms,
+        deadlines=request.deadlines,
+    )
+    _make_output(request.output)
+    cleared = leftovers.clear()
+    progress.plan(plan, cleared)
+    facts = interruptible(run(plan, challenge, request.output / "logs", environ, progress))
+    graded = Graded(verdict.judge(facts, solution.manifest, suite), facts, solution.manifest)
+    write_results(graded, request.output)
+    return graded
+
+
+def judge(path: Path) -> Graded:
+    """Repeat the verdict from an `evidence.json` alone."""
+    facts = evidence.from_json(path)
+    challenge = challenges.folder_of(facts.challenge, where=str(path))
+    manifest = read_manifest(challenge)
+    return Graded(verdict.judge(facts, manifest, load_suite(challenge)), facts, manifest)
+
+
+def write_results(graded: Graded, output: Path) -> None:
+    """Write the three files, each whole or not at all; `result.json` last, so that it never stands without the rest."""
+    (output / "result.json").unlink(missing_ok=True)
+    _write(output / "evidence.json", evidence.to_json(graded.evidence))
+    summary = report.render_summary(graded.verdict, graded.evidence, graded.manifest)
+    _write(output / "summary.md", summary.encode("utf-8", "replace"))
+    _write(output / "result.json", verdict.to_json(graded.verdict))
+
+
+def _write(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def _make_output(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        _write(output / ".gitignore", b"*\n")
+    except OSError as error:
+        raise CrucibleError(
+            f"results cannot be written there: {error.strerror}",
+            where=str(output), fix="give another folder with --output", fault=Fault.LEARNER,
+        ) from error  # fmt: skip
+
+
+def interruptible(work: Coroutine[None, None, T]) -> T:
+    """Run `work` to its end, or, at the first SIGINT, SIGTERM or SIGHUP, through its clean-up and no further."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(work)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, task.cancel)
+        try:
+            return loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            raise InterruptedGradeError from None
