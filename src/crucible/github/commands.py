@@ -1,0 +1,44 @@
+"""The formats in which a step talks to GitHub's runner: commands on its output, values in its output file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, Literal
+
+Level = Literal["error", "warning", "notice"]
+
+MESSAGE = 1_000
+"""Characters of an annotation's message; escaping at most triples them, and GitHub cuts at 4,096."""
+
+
+def escape_message(text: str) -> str:
+    """`text` as the message of a workflow command."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def escape_property(text: str) -> str:
+    """`text` as a property's value in a workflow command."""
+    return escape_message(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def annotation(level: Level, title: str, message: str) -> bytes:
+    """One workflow command, on one line, shorter than what GitHub cuts."""
+    return f"::{level} title={escape_property(title)}::{escape_message(message[:MESSAGE])}\n".encode(errors="replace")
+
+
+def output(name: str, value: str, delimiter: str) -> str:
+    """One output in the format of the runner's output file, whatever lines the value has."""
+    if delimiter in value:
+        raise ValueError("the delimiter is in the value")
+    return f"{name}<<{delimiter}\n{value}\n{delimiter}\n"
+
+
+@contextmanager
+def stopped(echo: BinaryIO, token: str) -> Iterator[None]:
+    """While it lasts, the runner takes no line of `echo` for a command; `token` must not be guessable."""
+    echo.write(f"::stop-commands::{token}\n".encode())
+    echo.flush()
+    try:
+        yield
+    finally:
+        echo.write(f"\n::{token}::\n".encode())
+        echo.flush()

@@ -1,0 +1,318 @@
+"""The Action's step, with a stand-in for the grader that does what the test tells it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from crucible.errors import CrucibleError
+from crucible.github import actions
+from crucible.github.actions import Conclusion, FailOn, Settings
+
+GRADER_THAT_OBEYS = """
+import json, os, pathlib, sys
+plan = json.loads(pathlib.Path(PLAN).read_text())
+folder = next(pathlib.Path(a.removeprefix("--output=")) for a in sys.argv if a.startswith("--output="))
+(folder.parent / "seen.json").write_text(json.dumps({"arguments": sys.argv[1:], "environ": dict(os.environ)}))
+sys.stdout.write(plan["prints"])
+if plan["files"] is not None:
+    folder.mkdir()
+    for name, text in plan["files"].items():
+        (folder / name).write_text(text)
+sys.exit(plan["code"])
+"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one run of the step left."""
+
+    code: int
+    printed: str
+    summary: str
+    outputs: dict[str, str]
+    folder: Path
+    arguments: list[str]
+    environ: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A runner's folders, and a grader that does as it is told."""
+
+    root: Path
+    capture: pytest.CaptureFixture[bytes]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "GITHUB_WORKSPACE": str(self.root / "workspace"),
+            "GITHUB_OUTPUT": str(self.root / "output"),
+            "GITHUB_STEP_SUMMARY": str(self.root / "summary.md"),
+            "GITHUB_TOKEN": "secret",
+            "ACTIONS_RUNTIME_TOKEN": "secret",
+            "RUNNER_TEMP": str(self.root / "temp"),
+            "RUNNER_TRACKING_ID": "github_1",
+            "INPUT_MODE": "quick",
+        }
+
+    def step(
+        self,
+        code: int = 0,
+        *,
+        outcome: str | None = None,
+        headline: str = "All 5 gates pass.",
+        summary: str | None = "# Passed\n",
+        files: Mapping[str, str] | None = None,
+        prints: str = "grading\n",
+        **inputs: str,
+    ) -> Step:
+        written = dict(files or {})
+        if outcome is not None:
+            written["result.json"] = json.dumps({"outcome": outcome, "headline": headline})
+            written["evidence.json"] = "{}"
+        if summary is not None:
+            written["summary.md"] = summary
+        plan = self.root / "plan.json"
+        plan.write_text(json.dumps({"code": code, "prints": prints, "files": written or None}))
+        script = self.root / "grader.py"
+        script.write_text(GRADER_THAT_OBEYS.replace("PLAN", repr(str(plan))))
+        environ = self.environ | {f"INPUT_{name.upper()}": value for name, value in inputs.items()}
+        code = actions.main(environ, (sys.executable, str(script)))
+        outputs = read_outputs(self.root / "output")
+        folder = Path(outputs["directory"])
+        seen = json.loads((folder.parent / "seen.json").read_text())
+        return Step(
+            code=code,
+            printed=self.capture.readouterr().out.decode(),
+            summary=(self.root / "summary.md").read_text(),
+            outputs=outputs,
+            folder=folder,
+            arguments=seen["arguments"],
+            environ=seen["environ"],
+        )
+
+
+def read_outputs(file: Path) -> dict[str, str]:
+    """The runner's reading of its output file."""
+    pattern = r"^(\w+)<<(ghadelimiter_[0-9a-f-]{36})\n(.*?)\n\2$"
+    return {name: value for name, _, value in re.findall(pattern, file.read_text(), re.MULTILINE | re.DOTALL)}
+
+
+@pytest.fixture
+def runner(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Runner:
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "temp").mkdir()
+    return Runner(tmp_path, capfdbinary)
+
+
+def test_settings_come_from_the_environment(runner: Runner) -> None:
+    inputs = {"INPUT_WORKING_DIRECTORY": "api", "INPUT_MODE": "full", "INPUT_PROFILE": "launch"}
+    settings = actions.read_settings(runner.environ | inputs | {"INPUT_SEED": "7", "INPUT_FAIL_ON": "never"})
+    assert settings == Settings(
+        working_directory=runner.root / "workspace" / "api",
+        mode="full",
+        profile="launch",
+        seed=7,
+        fail_on="never",
+        temp=runner.root / "temp",
+        output_file=runner.root / "output",
+        summary_file=runner.root / "summary.md",
+    )
+
+
+def test_empty_inputs_have_defaults(runner: Runner) -> None:
+    settings = actions.read_settings(runner.environ | {"INPUT_MODE": "", "INPUT_WORKING_DIRECTORY": ""})
+    assert settings.working_directory == runner.root / "workspace"
+    assert (settings.mode, settings.profile, settings.seed, settings.fail_on) == ("quick", "", None, "gates")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("INPUT_MODE", "fast", "`fast` is not a mode"),
+        ("INPUT_FAIL_ON", "sometimes", "`sometimes` is not a fail-on"),
+        ("INPUT_SEED", "-1", "`-1` is not a seed"),
+        ("INPUT_SEED", "1e9", "`1e9` is not a seed"),
+        ("RUNNER_TEMP", "", "RUNNER_TEMP is not set"),
+    ],
+)
+def test_an_input_that_cannot_be_meant_is_named(runner: Runner, name: str, value: str, says: str) -> None:
+    with pytest.raises(CrucibleError, match=says):
+        actions.read_settings(runner.environ | {name: value})
+
+
+def test_a_bad_input_is_a_usage_error_in_one_annotation(runner: Runner) -> None:
+    assert actions.main(runner.environ | {"INPUT_MODE": "fast\n::warning::x"}) == actions.USAGE
+    printed = runner.capture.readouterr().out.decode()
+    assert printed.startswith("::error title=Crucible::the Action's input `mode`: `fast%0A::warning::x` is not a mode")
+    assert printed.count("\n") == 1
+
+
+def test_a_pass_leaves_the_summary_the_outputs_and_a_notice(runner: Runner) -> None:
+    step = runner.step(0, outcome="passed")
+    assert step.code == 0
+    assert step.summary == "# Passed\n"
+    assert step.outputs == {
+        "outcome": "passed",
+        "directory": str(step.folder),
+        "result": str(step.folder / "result.json"),
+        "summary": str(step.folder / "summary.md"),
+        "evidence": str(step.folder / "evidence.json"),
+    }
+    assert (step.folder / "terminal.txt").read_text() == "grading\n"
+    assert step.printed.endswith("::notice title=Crucible::All 5 gates pass.\n")
+
+
+def test_the_grader_is_called_with_the_inputs(runner: Runner) -> None:
+    step = runner.step(0, outcome="passed", mode="full", profile="--output=x", seed="7", working_directory="-w")
+    workspace = runner.root / "workspace"
+    assert step.arguments == [
+        *("grade", "--full", f"--output={step.folder}", "--profile=--output=x", "--seed=7", "--", f"{workspace}/-w")
+    ]
+
+
+def test_the_grader_gets_no_command_file_token_or_input(runner: Runner) -> None:
+    environ = runner.step(0, outcome="passed").environ
+    assert {name for name in environ if re.match("GITHUB_|ACTIONS_|RUNNER_|INPUT_", name)} == {"RUNNER_TRACKING_ID"}
+    assert "secret" not in environ.values()
+
+
+def test_the_report_is_as_wide_as_the_log(runner: Runner) -> None:
+    assert runner.step(0, outcome="passed").environ["COLUMNS"] == "120"
+
+
+def test_what_the_grader_prints_is_never_a_command(runner: Runner) -> None:
+    step = runner.step(0, outcome="passed", prints="::error::mine\n::add-mask::a")
+    start, *middle, end, annotation = step.printed.splitlines()
+    token = start.removeprefix("::stop-commands::")
+    assert re.fullmatch("[0-9a-f]{32}", token)
+    assert middle == ["::error::mine", "::add-mask::a"]
+    assert end == f"::{token}::"
+    assert annotation.startswith("::notice ")
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "fail_on", "expected", "level"),
+    [
+        (0, "passed", "gates", 0, "notice"),
+        (1, "not_started", "gates", 0, "notice"),
+        (1, "failed", "gates", 1, "error"),
+        (4, "inconclusive", "gates", 4, "error"),
+        (3, "error", "gates", 3, "error"),
+        (0, "passed", "never", 0, "notice"),
+        (1, "not_started", "never", 0, "notice"),
+        (1, "failed", "never", 0, "warning"),
+        (4, "inconclusive", "never", 0, "warning"),
+        (3, "error", "never", 3, "error"),
+    ],
+)
+def test_the_step_fails_as_fail_on_says(
+    runner: Runner, code: int, outcome: str, fail_on: FailOn, expected: int, level: str
+) -> None:
+    step = runner.step(code, outcome=outcome, fail_on=fail_on)
+    assert step.code == expected
+    assert step.outputs["outcome"] == outcome
+    assert step.printed.splitlines()[-1].startswith(f"::{level} ")
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "expected"),
+    [
+        (1, None, Conclusion("failed", "This could not be graded. The log of this step says why.", 1)),
+        (2, None, Conclusion("error", "This could not be graded. The log of this step says why.", 2)),
+        (3, None, Conclusion("error", "Crucible ended with exit code 3 and no result.", 3)),
+        (0, None, Conclusion("error", "Crucible ended with exit code 0 and no result.", 3)),
+        (137, None, Conclusion("error", "Crucible ended with exit code 137 and no result.", 3)),
+        (0, "failed", Conclusion("error", "Crucible said `failed`, but ended with exit code 0.", 3)),
+        (1, "passed", Conclusion("error", "Crucible said `passed`, but ended with exit code 1.", 3)),
+        (137, "passed", Conclusion("error", "Crucible said `passed`, but ended with exit code 137.", 3)),
+        (130, "passed", Conclusion("error", "The grade was interrupted.", 130)),
+        (143, None, Conclusion("error", "The grade was interrupted.", 130)),
+    ],
+)
+def test_nothing_passes_unless_result_and_exit_code_agree(
+    tmp_path: Path, code: int, outcome: str | None, expected: Conclusion
+) -> None:
+    if outcome:
+        (tmp_path / "result.json").write_text(json.dumps({"outcome": outcome, "headline": "x"}))
+    assert actions.conclude(tmp_path / "result.json", code) == expected
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"outcome": 1, "headline": "x"}', "\udcff"])
+def test_a_result_that_is_none_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "result.json").write_bytes(text.encode(errors="surrogateescape"))
+    assert actions.conclude(tmp_path / "result.json", 0).outcome == "error"
+
+
+def test_a_grade_without_files_shows_what_was_printed(runner: Runner) -> None:
+    step = runner.step(1, summary=None, prints="\x1b[31mcrucible.yaml\x1b[0m: <b>`&` \x00\n\n\nwhat\n")
+    assert step.code == 1
+    assert step.outputs["outcome"] == "failed"
+    assert step.outputs["result"] == step.outputs["summary"] == step.outputs["evidence"] == ""
+    assert "<pre>crucible.yaml: &lt;b&gt;`&amp;` \nwhat</pre>" in step.summary
+    assert (step.folder / "terminal.txt").is_file()
+
+
+def test_an_endless_output_becomes_an_excerpt(runner: Runner) -> None:
+    assert len(runner.step(1, summary=None, prints="x" * 200_000).summary) < actions.EXCERPT + 500
+
+
+def test_a_summary_that_github_would_drop_is_replaced_by_a_short_one(runner: Runner) -> None:
+    step = runner.step(1, outcome="failed", headline="2 gates <fail>\n# x", summary="ü" * (460 * 1024 + 1))
+    assert len(step.summary) < 1_000
+    assert step.summary.startswith("<p><strong>Crucible: 2 gates &lt;fail&gt; # x</strong></p>\n\n")
+    assert "920 KiB" in step.summary
+
+
+def test_a_summary_within_the_budget_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "summary.md").write_text("x" * actions.SUMMARY_BUDGET)
+    assert len(actions.step_summary(tmp_path, Conclusion("passed", "x", 0))) == actions.SUMMARY_BUDGET + 1
+
+
+def test_a_hostile_headline_stays_in_its_annotation(runner: Runner) -> None:
+    step = runner.step(1, outcome="failed", headline="a\r\n::set-env name=X::y\n100%")
+    assert step.printed.splitlines()[-1] == "::error title=Crucible::a%0D%0A::set-env name=X::y%0A100%25"
+
+
+def test_cancelling_the_step_reaches_the_grader(runner: Runner) -> None:
+    """The grader is told, is waited for, and its own last words are kept."""
+    script = runner.root / "waits.py"
+    script.write_text(
+        "import signal, sys, time\n"
+        "def stop(*_): print('cleared away', flush=True); sys.exit(130)\n"
+        "signal.signal(signal.SIGINT, stop); print('ready', flush=True); time.sleep(60)\n"
+    )
+    program = (
+        "import sys; from crucible.github import actions; "
+        f"sys.exit(actions.main(None, (sys.executable, {str(script)!r})))"
+    )
+    paths = os.pathsep.join(path for path in sys.path if path)
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env=runner.environ | {"PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True
+    ) as step:
+        assert step.stdout is not None
+        deadline = time.monotonic() + 20
+        while "ready" not in step.stdout.readline():
+            assert time.monotonic() < deadline, "the grader did not start"
+        step.send_signal(signal.SIGINT)
+        printed = step.stdout.read()
+        assert step.wait(timeout=20) == actions.INTERRUPTED
+    assert "cleared away" in printed
+    assert printed.splitlines()[-1] == "::error title=Crucible::The grade was interrupted."
+    assert read_outputs(runner.root / "output")["outcome"] == "error"
+
+
+def test_never_keeps_crucibles_own_error_visible() -> None:
+    conclusion = Conclusion("error", "x", 3)
+    assert actions.step_exit_code(conclusion, "never") == 3
+    assert actions.step_exit_code(replace(conclusion, exit_code=130), "never") == 130
