@@ -11,6 +11,7 @@ import pwd
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 SERVER_USER = "nobody"
 """Who servers run as where the grader is root: PostgreSQL refuses to be root, and none needs to be."""
 _started: set[int] = set()
+_starting = threading.Lock()
+"""Held while a process is started, so that nobody takes it for an orphan before it is known."""
 
 
 def server_user() -> pwd.struct_passwd | None:
@@ -56,7 +59,6 @@ class Child:
         self._popen = popen
         self.pid = popen.pid
         self._home = home
-        _started.add(popen.pid)
 
     @classmethod
     def start(
@@ -73,7 +75,7 @@ class Child:
         """Start `command`; output is appended to `log`. `as_server`: as the servers' user where the grader is root."""
         grader = os.getpid()
         user = server_user() if as_server else None
-        with log.open("ab") as output:
+        with log.open("ab") as output, _starting:
             popen = subprocess.Popen(
                 list(command),
                 cwd=cwd,
@@ -87,6 +89,7 @@ class Child:
                 extra_groups=[] if user else None,
                 preexec_fn=(lambda: die_with(grader)) if _LIBC is not None else None,
             )
+            _started.add(popen.pid)
         return cls(popen, env.get("HOME") if env else None)
 
     @property
@@ -124,10 +127,10 @@ class Child:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout=5)
 
-    def terminate(self, grace_s: float) -> None:
-        """SIGTERM the process itself; what is left of the tree after `grace_s` is killed."""
+    def terminate(self, grace_s: float, sign: signal.Signals = signal.SIGTERM) -> None:
+        """Send `sign` to the process itself; what is left of the tree after `grace_s` is killed."""
         with contextlib.suppress(ProcessLookupError):
-            self._popen.send_signal(signal.SIGTERM)
+            self._popen.send_signal(sign)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout=grace_s)
         self.kill()
@@ -139,25 +142,32 @@ def family() -> list[psutil.Process]:
 
 
 def kill_all(find: Callable[[], list[psutil.Process]], deadline_s: float = 5.0) -> int:
-    """SIGKILL what `find` returns until it returns nothing; the number of processes that were killed."""
+    """SIGKILL what `find` returns until it returns nothing; the number of processes that were killed.
+
+    What forks and ends may slip through one look at the processes; the zombies that it leaves say that it is there.
+    """
     killed: set[int] = set()
     end = time.monotonic() + deadline_s
-    while (found := find()) and time.monotonic() < end:
+    while ((found := find()) or reap_orphans()) and time.monotonic() < end:
         for process in found:
             with contextlib.suppress(psutil.Error):
                 process.kill()
                 killed.add(process.pid)
-        time.sleep(0.005)
-    reap_orphans()
+        if found:
+            time.sleep(0.001)
     return len(killed)
 
 
-def reap_orphans() -> None:
-    """Collect adopted processes that have ended; processes that this one started are left to their owner."""
-    for process in psutil.Process().children():
-        with contextlib.suppress(psutil.Error, ChildProcessError):
-            if process.status() == psutil.STATUS_ZOMBIE and process.pid not in _started:
-                os.waitpid(process.pid, os.WNOHANG)
+def reap_orphans() -> int:
+    """Collect adopted processes that have ended, and say how many; those that this one started are left to their
+    owner."""
+    reaped = 0
+    with _starting:
+        for process in psutil.Process().children():
+            with contextlib.suppress(psutil.Error, ChildProcessError):
+                if process.status() == psutil.STATUS_ZOMBIE and process.pid not in _started:
+                    reaped += os.waitpid(process.pid, os.WNOHANG)[0] != 0
+    return reaped
 
 
 def wait_until(condition: Callable[[], bool], deadline_s: float, child: Child, what: str) -> None:

@@ -23,6 +23,7 @@ from crucible.suite import load_suite
 from crucible.verdict import Verdict
 
 T = TypeVar("T")
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class InterruptedGradeError(Exception):
@@ -65,7 +66,7 @@ def grade(request: Request, environ: Mapping[str, str], progress: Progress) -> G
         network_ms=request.network_ms,
         deadlines=request.deadlines,
     )
-    _make_output(request.output)
+    _make_output(request.output, request.folder)
     cleared = leftovers.clear()
     progress.plan(plan, cleared)
     facts = interruptible(run(plan, challenge, request.output / "logs", environ, progress))
@@ -93,14 +94,24 @@ def write_results(graded: Graded, output: Path) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
-def _make_output(output: Path) -> None:
+def _make_output(output: Path, solution: Path) -> None:
+    """Raises a CrucibleError where results cannot be written, or would stand among the learner's own files."""
+    if solution.resolve().is_relative_to(output.resolve()):
+        raise CrucibleError(
+            "the results would be written over the solution",
+            where=str(output), fix="give another folder with --output", fault=Fault.LEARNER,
+        )  # fmt: skip
     try:
         output.mkdir(parents=True, exist_ok=True)
-        _write(output / ".gitignore", b"*\n")
+        if not (output / ".gitignore").exists():
+            _write(output / ".gitignore", b"*\n")
     except OSError as error:
         raise CrucibleError(
             f"results cannot be written there: {error.strerror}",
@@ -113,9 +124,19 @@ def interruptible(work: Coroutine[None, None, T]) -> T:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         loop = runner.get_loop()
         task = loop.create_task(work)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, task.cancel)
+
+        def once() -> None:
+            if not task.cancelling():  # a second one would cancel the clean-up
+                task.cancel()
+
+        before = {number: signal.getsignal(number) for number in ENDING}
+        for number in ENDING:
+            loop.add_signal_handler(number, once)
         try:
             return loop.run_until_complete(task)
         except asyncio.CancelledError:
             raise InterruptedGradeError from None
+        finally:
+            for number, handler in before.items():
+                loop.remove_signal_handler(number)
+                signal.signal(number, handler)

@@ -81,7 +81,8 @@ def make_plan(
     deadlines: Deadlines | None = None,
 ) -> Plan:
     """Plan a grade. `checks` (ids or slugs) and `profile` narrow it. Raises UnknownNameError."""
-    chosen = tuple(_find_check(suite, name) for name in checks) or suite.checks
+    named = {check.id: check for check in (_find_check(suite, name) for name in checks)}  # each once
+    chosen = tuple(named.values()) or suite.checks
     name = profile or solution.profile
     judged = solution.manifest.profile(name) if name else solution.manifest.profiles[0]
     if judged is None:

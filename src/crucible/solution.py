@@ -12,7 +12,7 @@ from crucible import challenges, yamlfile
 from crucible.errors import CrucibleError, Fault
 from crucible.manifest import Manifest, read_manifest
 
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 MAX_REPLICAS = 8
 

@@ -1,6 +1,7 @@
 """YAML at the edge: a file becomes a typed record, or an error that names the line, the key and a likely meaning."""
 
-from collections.abc import Hashable, Mapping
+import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,10 @@ from crucible.errors import CrucibleError, Fault
 
 Record = TypeVar("Record")
 MAX_BYTES = 256 * 1024
+
+_MERGE = "tag:yaml.org,2002:merge"
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What an escape in quotes can say, and neither a command nor a file can hold."""
 
 _MESSAGES = {
     "missing": "is missing",
@@ -70,15 +75,22 @@ def _text(path: Path, fault: Fault) -> str:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"`{key}` stands here twice", key_node.start_mark)
-            if isinstance(key, Hashable):
-                seen.add(key)
-        return super().construct_mapping(node, deep)
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and _NO_TEXT.search(value):
+            raise yaml.constructor.ConstructorError(None, None, "a character that no text has", node.start_mark)
+        return value
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        made = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in made.value:
+            name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE else None
+            if name in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` stands here twice", key.start_mark)
+            if name:
+                seen.add(name)
+        return made
 
 
 def _explained(

@@ -99,6 +99,10 @@ def up_command(folder: Path) -> None:
 @main.command("services")
 def services_command() -> None:
     """Say which servers would be used here, from where, and how to get a missing one."""
+    sys.exit(_explained(_show_services))
+
+
+def _show_services() -> int:
     table = Table(box=None, pad_edge=False)
     for heading in ("service", "would be used", "to have another"):
         table.add_column(heading, overflow="fold")
@@ -108,7 +112,7 @@ def services_command() -> None:
         missing = missing or source is None
         table.add_row(service.title, source.words if source else "none: see right", service.how_to_get)
     Console(highlight=False).print(table)
-    sys.exit(3 if missing else 0)
+    return 3 if missing else 0
 
 
 def _leave(work: Callable[[], int]) -> None:

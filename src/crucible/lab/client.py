@@ -73,11 +73,18 @@ class _Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(ValueError("it changed to another protocol, which was not asked for"))
+            return
         except httptools.HttpParserError as error:
             self._fail(ValueError(f"not HTTP: {error}"))
             return
         if self._received > MAX_REPLY:
             self._fail(ValueError(f"a reply larger than {MAX_REPLY >> 20} MiB"))
+
+    def on_message_begin(self) -> None:
+        if self._done is not None and self._done.done():
+            self.reusable = False  # a second reply to one request: whatever follows could be taken for another's
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.add(name.decode("latin-1").lower())
@@ -133,6 +140,7 @@ class Client:
 
     async def warm(self, host: str, port: int, connections: int, timeout_s: float) -> None:
         """Have that many idle connections ready; those that cannot be opened are left to the requests to report."""
+        self._idle[host, port] = deque(c for c in self._idle[host, port] if c.open)
         missing = connections - len(self._idle[host, port])
         opened = await asyncio.gather(
             *(self._connect(host, port, timeout_s) for _ in range(missing)), return_exceptions=True

@@ -236,7 +236,7 @@ class RunningLab:
         for log in self.logs.iterdir():
             workspace.cut(log)
         with suppress(OSError):
-            shutil.copytree(self.logs, target)
+            shutil.copytree(self.logs, target, symlinks=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -3,7 +3,10 @@
 import json
 import os
 import shutil
+import stat
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -13,6 +16,8 @@ from crucible.child import kill_all
 PREFIX = "crucible-run-"
 LONGEST = 60
 """Characters of a temporary folder's path in which servers can still open sockets (unix(7) allows 108 in all)."""
+NAMELESS_S = 60.0
+"""After this long a folder that names no owner is one whose grader was killed while it made it."""
 _OWNER = "owner.json"
 
 
@@ -34,7 +39,7 @@ def clear() -> str | None:
     """End the processes and remove the folders of runs whose grader is gone; says in a sentence what was cleared."""
     folders = processes = 0
     for folder in _base().glob(f"{PREFIX}*"):
-        if folder.is_dir() and folder.stat().st_uid == os.geteuid() and _abandoned(folder):
+        if _is_ours(folder) and _abandoned(folder):
             processes += kill_all(lambda folder=folder: _living_in(folder))  # type: ignore[misc]
             shutil.rmtree(folder, ignore_errors=True)
             folders += 1
@@ -46,11 +51,24 @@ def clear() -> str | None:
 def _abandoned(folder: Path) -> bool:
     try:
         owner = json.loads((folder / _OWNER).read_text())
-        return bool(abs(psutil.Process(owner["pid"]).create_time() - owner["started"]) > 1)
+        process = psutil.Process(owner["pid"])
+        if process.status() == psutil.STATUS_ZOMBIE:  # ended, but nobody has collected it, as in many containers
+            return True
+        return bool(abs(process.create_time() - owner["started"]) > 1)
     except psutil.NoSuchProcess:
         return True
-    except (OSError, ValueError, KeyError, psutil.Error):
-        return False  # it has just been made, or it is not ours to judge
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        with suppress(OSError):
+            return time.time() - folder.stat().st_mtime > NAMELESS_S
+        return False
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        about = folder.lstat()
+    except OSError:  # another grader has just removed it
+        return False
+    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
 
 
 def _living_in(folder: Path) -> list[psutil.Process]:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,13 @@ class Network:
 
     async def _ask(self, **request: Any) -> dict[str, Any]:
         async with self._turn:
-            return await asyncio.to_thread(self._ask_now, request)
+            asking = asyncio.ensure_future(asyncio.to_thread(self._ask_now, request))
+            try:
+                return await asyncio.shield(asking)
+            except asyncio.CancelledError:
+                with suppress(CrucibleError):
+                    await asking  # or the next command would take this one's answer for its own
+                raise
 
     def _ask_now(self, request: dict[str, Any]) -> dict[str, Any]:
         pipe_in, pipe_out = self._child.popen.stdin, self._child.popen.stdout
@@ -89,7 +96,7 @@ class Network:
 
 
 def less(now: tuple[Traffic, ...], before: tuple[Traffic, ...]) -> tuple[Traffic, ...]:
-    """The traffic since `before`; the peak of open connections is `now`'s."""
+    """The traffic since `before`. Connections, and their peak, are `now`'s: pools open them before any request."""
     earlier = {(t.process, t.service): t for t in before}
 
     def since(t: Traffic) -> Traffic:

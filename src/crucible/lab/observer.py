@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SHOWN_BODY = 2048
 """Bytes of a request's body that evidence keeps as they are."""
+DEEPEST = 64
+"""Levels of a JSON value that evidence keeps; those who read it again stop at about 200."""
 
 
 class Observer:
@@ -130,7 +132,7 @@ def _op(call: Call, body: bytes | None, reply: Reply, lab: "RunningLab") -> Op:
 
 
 def _shown(call: Call, body: bytes | None) -> JsonValue:
-    if call.raw is not None or (body is not None and len(body) > SHOWN_BODY):
+    if call.raw is not None or (body is not None and len(body) > SHOWN_BODY) or not _can_be_kept(call.body):
         start = (body or b"")[:60].decode("utf-8", "replace")
         return f"{len(body or b'')} bytes of {call.content_type}: {start}"
     return call.body
@@ -161,7 +163,21 @@ def _json(body: bytes) -> JsonValue:
 
     try:
         parsed: JsonValue = json.loads(body, parse_constant=refuse)
-        json.dumps(parsed, ensure_ascii=False).encode()  # half of a surrogate pair cannot be written as UTF-8
     except (ValueError, RecursionError):
         return None
-    return parsed
+    return parsed if _can_be_kept(parsed) else None
+
+
+def _can_be_kept(value: JsonValue) -> bool:
+    """Whether evidence.json can hold `value`: no half of a surrogate pair, no number past a double, nothing deep."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = (it.values() if isinstance(it, dict) else it for it in level if isinstance(it, dict | list))
+        level = [one for them in inner for one in them]
+        if not level:
+            return True
+    return False

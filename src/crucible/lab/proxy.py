@@ -6,8 +6,11 @@ input, each answered by one JSON line; the end of standard input ends the proces
 
 import asyncio
 import json
+import math
 import socket
+import struct
 import sys
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -47,12 +50,18 @@ class Pipe(asyncio.Protocol):
         self.from_client = peer is None
         self.transport: asyncio.Transport | None = None
         self.asked = False
-        """Whether the client spoke last: a chunk of the client's after the service's begins a round trip."""
-        self._queue: deque[bytes | None] = deque()
+        """Whether the client spoke last: what it says after the service's answer has reached it begins a round trip."""
+        self.finished = False
+        """Whether all that arrives here has, and has left at `peer`, its end included."""
+        self._queue: deque[tuple[float, bytes | None]] = deque()
+        """With the moment at which each may leave; None is the end."""
         self._waiting: deque[bytes | None] = deque()
         self._queued = 0
         self._due = 0.0
+        self._reading = True
+        self._ended = False
         self._lost = False
+        self._peer_is_full = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are not instances of it
@@ -82,10 +91,10 @@ class Pipe(asyncio.Protocol):
                     lambda: Pipe(self.link, self), upstream["host"], upstream["port"]
                 )
         except OSError:
-            self.abort()
+            self.reset()
             return
         if self._lost and not self._waiting:
-            pipe.abort()
+            pipe.reset()
             return
         self.peer = pipe
         while self._waiting:
@@ -100,39 +109,61 @@ class Pipe(asyncio.Protocol):
                 self.asked = True
         else:
             link.bytes_from_service += len(data)
-            assert self.peer is not None
-            self.peer.asked = False
         self._queued += len(data)
-        if self._queued > HIGH_WATER and self.transport is not None:
-            self.transport.pause_reading()
+        self._regulate()
         if self.peer is None:
             self._waiting.append(data)
         else:
             self._send_later(data)
 
-    def _send_later(self, data: bytes | None) -> None:
-        loop = asyncio.get_running_loop()
-        self._due = max(loop.time() + self.link.delay_s, self._due)
-        self._queue.append(data)
-        loop.call_at(self._due, self._deliver)
-
-    def _deliver(self) -> None:
-        if not self._queue:
+    def _regulate(self) -> None:
+        """Read on only while what is on its way is little and `peer` takes it."""
+        may_read = self._queued <= HIGH_WATER and not self._peer_is_full
+        if self.transport is None or self.transport.is_closing() or self._ended or may_read is self._reading:
             return
-        data = self._queue.popleft()  # the oldest, whichever timer fired: order is kept even where timers tie
-        target = self.peer.transport if self.peer is not None else None
-        if target is None or target.is_closing():
+        self._reading = may_read
+        if may_read:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+
+    def _send_later(self, data: bytes | None) -> None:
+        self._due = max(time.monotonic() + self.link.delay_s, self._due)
+        self._queue.append((self._due, data))
+        if len(self._queue) == 1:
+            self._wake_when_due()
+
+    def _wake_when_due(self) -> None:
+        rest_ms = math.ceil((self._queue[0][0] - time.monotonic()) * 1000)
+        asyncio.get_running_loop().call_later(max(0, rest_ms) / 1000, self._deliver_due)
+
+    def _deliver_due(self) -> None:
+        # uvloop counts whole milliseconds of a clock rounded down: on a busy loop a timer fires up to one too early.
+        while self._queue and self._queue[0][0] <= time.monotonic():
+            self._deliver(self._queue.popleft()[1])
+        if self._queue:
+            self._wake_when_due()
+
+    def _deliver(self, data: bytes | None) -> None:
+        peer = self.peer
+        if peer is None or peer.transport is None or peer.transport.is_closing():
             return
         if data is None:
-            if target.can_write_eof() and not self._lost:
-                target.write_eof()
-            else:
-                target.close()
+            self._end_at(peer, peer.transport)
             return
-        target.write(data)
+        peer.asked = False
+        peer.transport.write(data)
         self._queued -= len(data)
-        if self._queued <= HIGH_WATER and self.transport is not None and not self.transport.is_closing():
-            self.transport.resume_reading()
+        self._regulate()
+
+    def _end_at(self, peer: "Pipe", target: asyncio.Transport) -> None:
+        self.finished = True
+        if self._lost or peer.finished or not target.can_write_eof():
+            target.close()
+            if self.transport is not None:
+                self.transport.close()
+        else:
+            target.write_eof()
 
     def eof_received(self) -> bool:
         self._finish()
@@ -143,28 +174,41 @@ class Pipe(asyncio.Protocol):
         if self.from_client:
             self.link.open_now -= 1
             self.link.pipes.discard(self)
-        if exc is not None and self.peer is not None:
-            self.peer.abort()
-        else:
+        if exc is None:
             self._finish()
+        elif self.peer is not None:
+            self.peer.reset()
+        else:
+            self._waiting.clear()
 
     def _finish(self) -> None:
+        if self._ended and not self._lost:
+            return
+        self._ended = True
         if self.peer is None:
             self._waiting.append(None)
         else:
             self._send_later(None)
 
     def pause_writing(self) -> None:
-        if self.peer is not None and self.peer.transport is not None:
-            self.peer.transport.pause_reading()
+        self._tell_peer(full=True)
 
     def resume_writing(self) -> None:
-        if self.peer is not None and self.peer.transport is not None:
-            self.peer.transport.resume_reading()
+        self._tell_peer(full=False)
 
-    def abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
+    def _tell_peer(self, *, full: bool) -> None:
+        if self.peer is not None:
+            self.peer._peer_is_full = full
+            self.peer._regulate()
+
+    def reset(self) -> None:
+        """End the connection at once, and with a reset where the network has such a thing (SO_LINGER of 0 s)."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        raw = self.transport.get_extra_info("socket")
+        if raw is not None and raw.family != socket.AF_UNIX:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
 
 class Proxies:

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import stat
 import sys
@@ -21,6 +22,8 @@ MADE_BY_BUILDS = frozenset({".venv", "venv", "node_modules", "__pycache__"})
 LEFT_OUT = MADE_BY_BUILDS | {".git", ".crucible", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".idea", ".vscode"}
 SHARED = frozenset({".venv", "venv", "node_modules"})
 """Dependencies that a build made: linked into the working copies, since nothing writes there."""
+BUILT_BY = frozenset({"Cargo.toml", "pom.xml"})
+"""Beside one of these, `target` is such a folder, too."""
 MAX_BYTES = 256 << 20
 MAX_FILES = 20_000
 KEPT_BUILDS = 8
@@ -30,7 +33,9 @@ BUILD_SETTINGS = ("PIP_", "UV_", "NPM_CONFIG_", "npm_config_", "GO", "CARGO_", "
                   "SSL_CERT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
                   "http_proxy", "https_proxy", "no_proxy", "JAVA_HOME", "LANG")  # fmt: skip
 """Prefixes of the variables that a build keeps: where packages come from, and whom to trust for them."""
-SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET", "_AUTH", "CREDENTIAL", "USERNAME", "API_KEY")
+SECRET_WORDS = ("TOKEN", "PASSWORD", "PASSPHRASE", "SECRET", "_AUTH", "CREDENTIAL", "USERNAME", "_KEY")
+USER_IN_URL = re.compile(r"://[^/\s]*@|(^|[\s,])[^/\s,]*:[^/\s,]*@")
+"""A URL with a user in it, anywhere in a list of them; a proxy's may lack the scheme."""
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
@@ -51,30 +56,42 @@ def build_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
         for name, value in environ.items()
         if name.startswith(BUILD_SETTINGS)
         and not any(word in name.upper() for word in SECRET_WORDS)
-        and not ("://" in value and "@" in value.split("://", 1)[1].split("/", 1)[0])
+        and not USER_IN_URL.search(value)
     }
-    return kept | {"PATH": search_path(environ), "HOME": str(home), "TMPDIR": str(home / "tmp")}
+    toolchains = Path(environ.get("HOME", "/nonexistent")) / ".rustup"  # rustup looks for them in HOME, which changes
+    found = {"RUSTUP_HOME": str(toolchains)} if toolchains.is_dir() else {}
+    return found | kept | {"PATH": search_path(environ), "HOME": str(home), "TMPDIR": str(home / "tmp")}
 
 
 async def build(folder: Path, command: str | None, environ: Mapping[str, str], log: Path, deadline_s: float) -> Path:
     """The built tree of the solution in `folder`: from the cache where nothing has changed. Charged to the learner."""
-    files = list(_files(folder))
-    _refuse_too_much(folder, files)
     cache = cache_folder(environ)
     builds = cache / "builds"
     home = cache / "home"
     for path in (builds, home / "tmp"):
         path.mkdir(parents=True, exist_ok=True)
-    place = builds / _key(folder, files, command)
+    try:
+        files = list(_files(folder))
+        _refuse_too_much(folder, files)
+        place = builds / _key(folder, files, command)
+    except OSError as error:
+        raise CrucibleError(
+            f"cannot be read: {error.strerror}", where=str(error.filename or folder),
+            fix="let the grader read the whole folder, and leave it alone meanwhile", fault=Fault.LEARNER,
+        ) from error  # fmt: skip
     async with _locked(place.with_suffix(".lock")):
         marker = place / "complete"
         if marker.exists():
             os.utime(marker)
             return place / "tree"
         shutil.rmtree(place, ignore_errors=True)
-        _copy(folder, files, place / "tree")
-        if command is not None:
-            await _run(command, place / "tree", build_environment(environ, home), log, deadline_s)
+        try:
+            _copy(folder, files, place / "tree")
+            if command is not None:
+                await _run(command, place / "tree", build_environment(environ, home), log, deadline_s)
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
         marker.touch()
     _forget_old(builds)
     return place / "tree"
@@ -87,12 +104,13 @@ def working_copy(tree: Path, target: Path) -> None:
         shutil.copy2(source, to, follow_symlinks=False)
 
     def link_dependencies(at: str, names: list[str]) -> set[str]:
-        shared = {name for name in names if name in SHARED and (Path(at) / name).is_dir()}
+        known = SHARED | ({"target"} if BUILT_BY & set(names) else set())
+        shared = {name for name in names if name in known and (Path(at) / name).is_dir()}
         for name in shared:
             place = target / Path(at).relative_to(tree) / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(Path(at) / name)
-        return shared
+        return shared | {name for name in names if _is_special(Path(at) / name)}
 
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(tree, target, symlinks=True, ignore=link_dependencies, copy_function=copy, dirs_exist_ok=True)
@@ -102,7 +120,7 @@ def _files(folder: Path) -> Iterator[Path]:
     """Regular files and symbolic links below `folder`, relative to it, in a fixed order."""
     for at, folders, names in os.walk(folder):
         here = Path(at)
-        if "Cargo.toml" in names and "target" in folders:
+        if "target" in folders and BUILT_BY & set(names):
             folders.remove("target")
         links = [name for name in folders if (here / name).is_symlink()]
         folders[:] = sorted(name for name in folders if name not in LEFT_OUT and name not in links)
@@ -110,6 +128,12 @@ def _files(folder: Path) -> Iterator[Path]:
             path = here / name
             if name not in LEFT_OUT and (path.is_symlink() or stat.S_ISREG(path.lstat().st_mode)):
                 yield path.relative_to(folder)
+
+
+def _is_special(path: Path) -> bool:
+    """A socket, a FIFO or a device: nothing that can be copied."""
+    mode = path.lstat().st_mode
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
 
 
 def _refuse_too_much(folder: Path, files: list[Path]) -> None:

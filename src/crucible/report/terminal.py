@@ -103,7 +103,8 @@ def _positions(verdict: Verdict, manifest: Manifest, console: Console) -> None:
     table = _table("axis", "measured", "samples", "limit", "", header=True)
     for row in rows:
         seen = row.seen if row.samples == "–" else f"{row.seen} {row.unit}"
-        table.add_row(*(_cell(it) for it in (row.axis, seen, row.samples, row.limit, row.result)))
+        limit = row.limit.replace("at most", "≤").replace("at least", "≥")
+        table.add_row(*(_cell(it) for it in (row.axis, seen, row.samples, limit, row.result)))
     console.print(Padding(table, (0, 0, 0, 2)))
     if verdict.fit is not None:
         aside = "" if verdict.profile_chosen else " (not chosen, so it does not count)"

