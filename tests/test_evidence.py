@@ -1,0 +1,126 @@
+"""Evidence survives being written and read again, whatever a solution has answered."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import JsonValue
+from support.evidence_builder import EVIDENCE, op, recording
+
+from crucible.errors import CrucibleError, Fault
+from crucible.evidence import Evidence, FaultEvent, Problem, from_json, json_schema, to_json
+from crucible.lab.observer import DEEPEST, _can_be_kept, _json
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def again(evidence: Evidence, folder: Path) -> Evidence:
+    path = folder / "evidence.json"
+    path.write_bytes(to_json(evidence))
+    return from_json(path)
+
+
+def answered(body: bytes) -> Evidence:
+    """Evidence of one request that was answered so."""
+    return replace(EVIDENCE, recordings=(recording("race", (op(reply=_json(body)),)),))
+
+
+def nested(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+def test_a_whole_run_is_the_same_when_read_again(tmp_path: Path) -> None:
+    full = recording("race", (op(), op(5, status=None)), Problem("budget", "late"), key="k", limits=[1, 2.5, None])
+    events = (FaultEvent("died", "web.0", 7, None, {"status": -9}), FaultEvent("slow", "redis", 1, 2, {"ms": 5}))
+    evidence = replace(EVIDENCE, recordings=(replace(full, events=events),), notes=("a note",))
+    assert again(evidence, tmp_path) == evidence
+
+
+@given(value=JSON)
+def test_any_json_that_is_kept_is_kept_as_it_is(tmp_path_factory: pytest.TempPathFactory, value: JsonValue) -> None:
+    evidence = answered(json.dumps(value).encode())
+    assert again(evidence, tmp_path_factory.getbasetemp()) == evidence
+    if _can_be_kept(value):
+        assert evidence.recordings[0].ops[0].reply == value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'"\\ud800"',
+        b'{"\\udfff": 1}',
+        b'"\\ud83d\\ude00"',
+        b"1" * 300,
+        b"1" * 5000,
+        b"-0.0",
+        b"1e400",
+        b'{"a": [-1e999]}',
+        b"NaN",
+        b"[Infinity]",
+        nested(DEEPEST),
+        nested(DEEPEST + 1),
+        nested(250),
+        nested(100_000),
+        b'{"a": 1, "a": 2}',
+        b"\xff",
+        b"\xef\xbb\xbf{}",
+        b'"\\u0000"',
+        b"",
+    ],
+    ids=lambda body: body[:20].decode("latin-1"),
+)
+def test_no_reply_breaks_the_evidence(tmp_path: Path, body: bytes) -> None:
+    evidence = answered(body)
+    assert again(evidence, tmp_path) == evidence
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (b'"\\ud800"', None),
+        (b"1e400", None),
+        (b"NaN", None),
+        (b"1" * 40, int("1" * 40)),
+        (b'"\\ud83d\\ude00"', "\N{GRINNING FACE}"),
+        (b'"\\u0000"', "\0"),
+    ],
+)
+def test_what_evidence_cannot_hold_is_no_json(body: bytes, kept: JsonValue) -> None:
+    assert _json(body) == kept
+
+
+def test_deep_json_is_kept_to_a_depth() -> None:
+    assert _json(nested(DEEPEST)) == cast(JsonValue, json.loads(nested(DEEPEST)))
+    assert _json(nested(DEEPEST + 1)) is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"\xff", b'{"schema": 2}', b'{"schema": 1, "extra": 1}', nested(100_000)]
+)
+def test_what_is_no_evidence_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "evidence.json"
+    path.write_bytes(content)
+    with pytest.raises(CrucibleError, match="not evidence of schema 1") as told:
+        from_json(path)
+    assert told.value.fault is Fault.LEARNER
+
+
+def test_a_field_too_many_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.json"
+    path.write_text(json.dumps({**json.loads(to_json(EVIDENCE)), "extra": 1}))
+    with pytest.raises(CrucibleError, match="extra"):
+        from_json(path)
+    with pytest.raises(CrucibleError, match="No such file"):
+        from_json(tmp_path / "none.json")
+
+
+def test_the_schema_knows_every_field() -> None:
+    assert set(cast(dict[str, object], json_schema()["properties"])) == set(json.loads(to_json(EVIDENCE)))

@@ -1,0 +1,79 @@
+"""Where results may be written, and how a grade is interrupted while it runs."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from support.solutions import crucible, listing, write_solution
+
+from crucible.grade import InterruptedGradeError, interruptible
+
+
+@pytest.mark.parametrize("output", [".", "..", "../.."])
+def test_results_never_stand_among_the_learners_own_files(tmp_path: Path, output: str) -> None:
+    folder = write_solution(tmp_path / "a" / "s")
+    (folder / ".gitignore").write_text("secret\n")
+    (folder / "logs").mkdir()
+    (folder / "logs" / "mine.log").write_text("mine")
+    before = listing(tmp_path)
+    done = crucible("grade", str(folder), "--output", str(folder / output))
+    assert done.code == 1
+    assert "the results would be written over the solution" in done.err
+    assert listing(tmp_path) == before
+
+
+def test_a_folder_for_results_keeps_its_own_ignore_file(tmp_path: Path) -> None:
+    folder = write_solution(tmp_path / "s", build="exit 1")
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / ".gitignore").write_text("# mine\n")
+    assert crucible("grade", str(folder), "--output", str(output)).code == 1
+    assert (output / ".gitignore").read_text() == "# mine\n"
+    assert (output / "logs" / "build.log").is_file()
+
+
+def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = crucible("grade", str(write_solution(tmp_path / "s")), "--output", str(tmp_path / "file" / "x"))
+    assert (done.code, "results cannot be written there" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interruption_waits_for_the_clean_up_and_only_the_first_one_counts(sign: signal.Signals) -> None:
+    cleaned: list[int] = []
+
+    async def work() -> None:
+        try:
+            os.kill(os.getpid(), sign)
+            await asyncio.sleep(10)
+        finally:
+            for number in range(3):
+                os.kill(os.getpid(), sign)
+                await asyncio.sleep(0.01)
+                cleaned.append(number)
+
+    with pytest.raises(InterruptedGradeError):
+        interruptible(work())
+    assert cleaned == [0, 1, 2]
+
+
+def test_signals_mean_afterwards_what_they_meant_before() -> None:
+    async def work() -> int:
+        return 7
+
+    def own(_number: int, _frame: FrameType | None) -> None:
+        raise NotImplementedError
+
+    before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            before[number] = signal.signal(number, own)
+        assert interruptible(work()) == 7
+        assert {signal.getsignal(number) for number in before} == {own}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

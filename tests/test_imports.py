@@ -1,0 +1,93 @@
+"""Who may import whom, read from the sources."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "crucible"
+STDLIB = frozenset(sys.stdlib_module_names)
+RECORDS = {"crucible", "crucible.check", "crucible.evidence", "crucible.manifest", "crucible.errors"}
+PURE = {"crucible.verdict", "crucible.judging", "crucible.contact", "crucible.tradeoffs"}
+CLIENTS = {"psycopg": "postgres.py", "redis": "redis.py", "boto3": "s3.py", "pika": "rabbitmq.py"}
+EFFECTS = ("crucible.lab", "crucible.load", "crucible.run", "crucible.grade", "crucible.services")
+
+
+def modules(pattern: str) -> list[Path]:
+    return sorted(PACKAGE.glob(pattern))
+
+
+def imported(path: Path, folder: Path | None = None) -> Iterator[str]:
+    """Every module that the file names, also inside functions; `from crucible import a` counts as `crucible.a`. Only a
+    file of `folder` may import relatively, and only what is beside it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level and folder is not None:
+            assert node.level == 1, f"{path.name} imports from above {folder.name}"
+            beside = [node.module] if node.module else [alias.name for alias in node.names]
+            assert all((folder / f"{name}.py").is_file() for name in beside), f"{path.name} imports {beside}"
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if is_module(node.module, alias.name))
+
+
+def is_module(parent: str, name: str) -> bool:
+    path = ROOT / "src" / parent.replace(".", "/") / name
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def beyond(path: Path, allowed: set[str], folder: Path | None = None) -> set[str]:
+    """What the file imports besides the standard library and `allowed` (with what is inside those)."""
+    return {
+        name
+        for name in imported(path, folder)
+        if name.partition(".")[0] not in STDLIB
+        and name not in allowed
+        and not any(name.startswith(f"{one}.") for one in allowed if one != "crucible")
+    }
+
+
+@pytest.mark.parametrize(
+    "path", [PACKAGE / f"{name.partition('.')[2]}.py" for name in sorted(PURE)], ids=lambda path: path.name
+)
+def test_the_verdict_is_pure(path: Path) -> None:
+    assert beyond(path, RECORDS | PURE | {"pydantic"}) == set()
+
+
+@pytest.mark.parametrize("path", modules("report/*.py"), ids=lambda path: path.name)
+def test_a_report_sees_only_the_verdict(path: Path) -> None:
+    assert beyond(path, RECORDS | PURE | {"crucible.report", "pydantic", "jinja2", "rich"}) == set()
+
+
+@pytest.mark.parametrize("path", modules("oracles/*.py"), ids=lambda path: path.name)
+def test_an_oracle_sees_only_evidence(path: Path) -> None:
+    assert beyond(path, {"crucible.evidence", "crucible.oracles", "crucible"}) == set()
+
+
+@pytest.mark.parametrize("path", [*modules("scaffold.py"), *modules("cli/new.py")], ids=lambda path: path.name)
+def test_scaffolding_never_loads_the_grader(path: Path) -> None:
+    assert {name for name in imported(path) if name.startswith(EFFECTS)} == set()
+
+
+@pytest.mark.parametrize("path", modules("**/*.py"), ids=lambda path: path.name)
+def test_clients_and_platforms_stay_in_their_modules(path: Path) -> None:
+    place = path.relative_to(PACKAGE)
+    for name in imported(path):
+        top = name.partition(".")[0]
+        if top in CLIENTS:
+            assert place == Path("services") / CLIENTS[top], f"{place} imports {top}"
+        if top == "locust":
+            assert place.parts[0] == "load", f"{place} imports locust"
+        if name.startswith("crucible.github"):
+            assert place.parts[0] in ("grade.py", "cli", "github"), f"{place} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("challenge_templates/*/hidden/*.py")), ids=lambda path: path.name)
+def test_a_suite_sees_only_itself_and_what_it_is_written_against(path: Path) -> None:
+    assert beyond(path, {"crucible.check", "crucible.oracles", "crucible.evidence", "crucible"}, path.parent) == set()

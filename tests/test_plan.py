@@ -1,0 +1,99 @@
+"""What will run, decided from records alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.evidence_builder import AGREES, CONTACT, HOLDS, MANIFEST, RACE, STEADY, suite
+
+from crucible.check import Suite
+from crucible.plan import Deadlines, Instance, UnknownNameError, make_plan
+from crucible.solution import ProcessType, Solution
+
+LATE = replace(STEADY, id="late", phase="fault", estimate_s=7)
+BESIDE = replace(STEADY, id="beside", estimate_s=9)
+
+
+def solution(**changes: object) -> Solution:
+    plain = Solution(
+        folder=Path("/nonexistent"),
+        manifest=MANIFEST,
+        processes={"web": ProcessType("serve"), "worker": ProcessType("work", 3), "clock": ProcessType("tick")},
+        build=None,
+        services=("redis",),
+        declares={},
+        profile=None,
+        predictions={},
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def test_the_profile_decides_how_many_answer_and_the_solution_how_many_work() -> None:
+    plan = make_plan(solution(), suite(), seed=1, profile="edge-shield")
+    assert [i.name for i in plan.instances] == [
+        "web.0", "web.1", "web.2", "web.3", "worker.0", "worker.1", "worker.2", "clock.0",
+    ]  # fmt: skip
+    assert plan.replicas == 4
+    assert [i.answers_http for i in plan.instances] == [True] * 4 + [False] * 4
+    assert plan.instances[4] == Instance("worker", 0, "work")
+
+
+def test_contact_comes_first_and_faults_come_last() -> None:
+    scenarios = (LATE, STEADY, RACE, CONTACT, BESIDE)
+    checks = (replace(HOLDS, scenarios=("late", "race", "steady", "beside")),)
+    plan = make_plan(solution(), Suite(scenarios, checks), seed=1)
+    assert [s.id for s in plan.scenarios] == ["contact", "race", "steady", "beside", "late"]
+
+
+def test_steady_scenarios_take_the_time_of_the_longest() -> None:
+    scenarios = (CONTACT, RACE, STEADY, BESIDE, LATE)
+    checks = (replace(HOLDS, scenarios=tuple(s.id for s in scenarios)),)
+    assert make_plan(solution(), Suite(scenarios, checks), seed=1).estimate_s == 1 + 4 + 16 + 7
+    assert make_plan(solution(), Suite((CONTACT,), ()), seed=1).estimate_s == 1
+
+
+def test_a_scenario_that_no_chosen_check_needs_is_left_out() -> None:
+    plan = make_plan(solution(), suite(), seed=1, checks=["T-1"])
+    assert [s.id for s in plan.scenarios] == ["contact", "race"]
+    assert [c.id for c in plan.checks] == ["T-1"]
+
+
+def test_a_scenario_of_the_other_mode_is_left_out() -> None:
+    full_only = replace(STEADY, modes=frozenset({"full"}))
+    both = Suite((CONTACT, RACE, full_only), (HOLDS, AGREES))
+    assert [s.id for s in make_plan(solution(), both, seed=1).scenarios] == ["contact", "race"]
+    assert [s.id for s in make_plan(solution(), both, seed=1, mode="full").scenarios] == ["contact", "race", "steady"]
+
+
+@pytest.mark.parametrize("names", [["T-2"], ["t-2"], ["replicas-agree"], ["T-2", "replicas-agree", "t-2"]])
+def test_a_check_is_found_by_its_id_or_name_and_taken_once(names: list[str]) -> None:
+    assert make_plan(solution(), suite(), seed=1, checks=names).checks == (AGREES,)
+
+
+def test_without_a_name_every_check_is_asked() -> None:
+    assert make_plan(solution(), suite(), seed=1).checks == (HOLDS, AGREES)
+
+
+@pytest.mark.parametrize(
+    ("own", "asked", "profile", "chosen"),
+    [
+        (None, None, "paid-quota", False),
+        ("public-api", None, "public-api", True),
+        ("public-api", "edge-shield", "edge-shield", True),
+    ],
+)
+def test_the_command_line_goes_before_the_file(own: str | None, asked: str | None, profile: str, chosen: bool) -> None:
+    plan = make_plan(solution(profile=own), suite(), seed=1, profile=asked)
+    assert (plan.profile.id, plan.profile_chosen) == (profile, chosen)
+
+
+def test_an_unknown_name_is_told_with_the_known_ones() -> None:
+    with pytest.raises(UnknownNameError, match=r"no check `T-9`; there are: T-1 \(holds-in-a-race\), T-2"):
+        make_plan(solution(), suite(), seed=1, checks=["T-1", "T-9"])
+    with pytest.raises(UnknownNameError, match="no profile `x`; there are: paid-quota, side-project"):
+        make_plan(solution(), suite(), seed=1, profile="x")
+
+
+def test_what_is_asked_for_is_in_the_plan() -> None:
+    plan = make_plan(solution(), suite(), seed=7, mode="full", network_ms=3, deadlines=Deadlines(1, 2))
+    assert (plan.seed, plan.mode, plan.network_ms, plan.deadlines) == (7, "full", 3, Deadlines(1, 2))
