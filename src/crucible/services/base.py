@@ -3,7 +3,7 @@
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -102,12 +102,16 @@ def own(folder: Path) -> None:
         os.chown(folder, user.pw_uid, user.pw_gid)
 
 
-def reachable(tree: Path, folder: Path) -> Path:
-    """`tree`, or a copy of it in `folder` where the server's user could not enter it (an environment of root's)."""
-    if server_user() is None or all(parent.stat().st_mode & stat.S_IXOTH for parent in (tree, *tree.parents)):
-        return tree
-    copy = folder / tree.name
-    shutil.copytree(tree, copy, symlinks=True, copy_function=_link_or_copy)
+def reachable(root: Path, parts: Sequence[str], folder: Path) -> Path:
+    """`root`, or a folder in `folder` that holds the same `parts` of it, in the same places to each other.
+
+    The second where the server's user could not enter the first: an environment that lies in root's own folders.
+    """
+    if server_user() is None or all(parent.stat().st_mode & stat.S_IXOTH for parent in (root, *root.parents)):
+        return root
+    copy = folder / "programs"
+    for part in parts:
+        shutil.copytree(root / part, copy / part, symlinks=True, copy_function=_link_or_copy)
     return copy
 
 

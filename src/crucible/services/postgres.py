@@ -123,8 +123,7 @@ class _Started(_Postgres):
         self.source = source
         self.upstream = Upstream(path=str(folder / f".s.PGSQL.{PORT}"))
         binary = Path(source.location)
-        tree = binary.parent.parent
-        programs = reachable(tree, folder) / "bin" if source.kind == "embedded" else binary.parent
+        programs = _reachable(binary, folder) if source.kind == "embedded" else binary.parent
         self._admin = {
             "host": str(folder),
             "port": str(PORT),
@@ -165,6 +164,14 @@ class _Started(_Postgres):
     def stop(self) -> None:
         # Ended by itself, at once, the server gives its shared memory back; killed, it leaves a segment to the system.
         self._child.terminate(STOP_S, signal.SIGQUIT)
+
+
+def _reachable(binary: Path, folder: Path) -> Path:
+    """The folder of the package's programs, which look for libraries in a folder beside their package."""
+    package = binary.parents[2]
+    tree = f"{package.name}/{binary.parents[1].name}"
+    libraries = [f"{package.name}.libs"] if (package.parent / f"{package.name}.libs").is_dir() else []
+    return reachable(package.parent, [tree, *libraries], folder) / tree / "bin"
 
 
 def _initialise(initdb: Path, folder: Path, admin: dict[str, str]) -> None:

@@ -112,9 +112,10 @@ class _Started(_Valkey):
         self.source = source
         self.upstream = Upstream(path=str(folder / "valkey.sock"))
         binary = Path(source.location)
-        program = reachable(binary.parent, folder) / binary.name if source.kind == "embedded" else binary
+        if source.kind == "embedded":
+            binary = reachable(binary.parents[1], [binary.parent.name], folder) / binary.parent.name / binary.name
         self._child = Child.start(
-            [str(program), "--port", "0", "--unixsocket", self.upstream.path or "", "--dir", str(folder), *CARD],
+            [str(binary), "--port", "0", "--unixsocket", self.upstream.path or "", "--dir", str(folder), *CARD],
             cwd=folder, log=folder / "server.log", as_server=True,
         )  # fmt: skip
         self.pid = self._child.pid
