@@ -121,15 +121,8 @@ def test_the_two_references_are_opposed() -> None:
 
 
 @pytest.mark.parametrize("folder", FLAWS, ids=lambda path: path.name)
-def test_a_flaw_differs_from_its_reference_in_one_file(folder: Path) -> None:
+def test_a_flaw_is_named_by_the_check_that_catches_it(folder: Path) -> None:
     assert re.fullmatch(r"rl-\d+--[a-z0-9-]+", folder.name)
-    flaw = yaml.safe_load((folder / "flaw.yaml").read_text())
-    assert flaw.keys() == {"reference", "story"}
-    reference = CHALLENGE / "references" / flaw["reference"]
-    (laid_over,) = (path for path in folder.iterdir() if path.name not in ("flaw.yaml", "__pycache__"))
-    assert laid_over.read_bytes() != (reference / laid_over.name).read_bytes()
-
-
 class Clock:
     def __init__(self) -> None:
         self.now_ms = 1_000_000
