@@ -123,6 +123,8 @@ def test_the_two_references_are_opposed() -> None:
 @pytest.mark.parametrize("folder", FLAWS, ids=lambda path: path.name)
 def test_a_flaw_is_named_by_the_check_that_catches_it(folder: Path) -> None:
     assert re.fullmatch(r"rl-\d+--[a-z0-9-]+", folder.name)
+
+
 class Clock:
     def __init__(self) -> None:
         self.now_ms = 1_000_000
