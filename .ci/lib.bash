@@ -16,6 +16,18 @@ have() {
   hash -r
 }
 
+# firewall: make sure of iptables where it could be used. With it the tests see a solution kept from attached services, and
+# without it, that the report says that none was.
+firewall() {
+  if [[ $EUID != 0 ]] || command -v iptables; then return; fi
+  if ! command -v apt-get; then
+    echo "there is neither iptables nor apt-get here: the tests go without a firewall"
+    return
+  fi
+  apt-get update --quiet
+  apt-get install --quiet --yes --no-install-recommends iptables
+}
+
 # step TITLE COMMAND...: run it under a heading, and say how long it took, or that it is what failed.
 step() {
   local title=$1 start=$SECONDS code=0

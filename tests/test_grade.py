@@ -11,6 +11,7 @@ import pytest
 from support.solutions import crucible, listing, write_solution
 
 from crucible.grade import InterruptedGradeError, interruptible
+from crucible.lab import isolation
 
 
 @pytest.mark.parametrize("output", [".", "..", "../.."])
@@ -40,6 +41,29 @@ def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = crucible("grade", str(write_solution(tmp_path / "s")), "--output", str(tmp_path / "file" / "x"))
     assert (done.code, "results cannot be written there" in done.err) == (1, True)
+
+
+def test_results_are_not_written_to_where_a_link_leads(tmp_path: Path) -> None:
+    folder = write_solution(tmp_path / "s")
+    (tmp_path / "elsewhere" / "logs").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "logs" / "precious").touch()
+    (folder / ".crucible").symlink_to(tmp_path / "elsewhere")
+    done = crucible("grade", str(folder))
+    assert (done.code, "where a link leads" in done.err) == (1, True)
+    assert [path.name for path in (tmp_path / "elsewhere").rglob("*")] == ["logs", "precious"]
+
+
+def test_what_root_writes_belongs_to_whom_the_folder_belongs_that_it_is_in(tmp_path: Path) -> None:
+    """And to nobody else: neither what was there before, nor what a link leads to."""
+    folder = write_solution(tmp_path / "s", build="echo built; exit 1")
+    (folder / ".crucible").mkdir()
+    (folder / ".crucible" / "older").symlink_to(folder / "app.py")
+    owner = isolation.BUILDER if os.geteuid() == 0 else os.geteuid()
+    os.chown(folder, owner, owner if owner != os.geteuid() else -1)
+    assert crucible("grade", str(folder)).code == 1
+    written = [folder / ".crucible" / name for name in ("", ".gitignore", "logs", "logs/build.log")]
+    assert {path.stat().st_uid for path in written} == {owner}
+    assert {(folder / "app.py").stat().st_uid, (folder / ".crucible" / "older").lstat().st_uid} == {os.geteuid()}
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

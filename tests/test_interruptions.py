@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -11,8 +12,19 @@ from random import Random
 
 import pytest
 from support.peers import eventually
-from support.solutions import GOOD, START, crucible, left_behind, listing, start_crucible, temporary_folder
+from support.solutions import (
+    GOOD,
+    START,
+    crucible,
+    hides,
+    left_behind,
+    listing,
+    sleeping,
+    start_crucible,
+    temporary_folder,
+)
 from support.solutions import write_solution as write
+from support.valkey import rules, somebodys_valkey
 
 from crucible import evidence
 
@@ -24,12 +36,7 @@ HITS = [
     (moment, RNG.choice([signal.SIGINT, signal.SIGTERM]), index % 2 == 1)
     for index, moment in enumerate([*BOOTING, *GRADING, GRADING[1]])
 ]
-HIDES = """
-if os.fork() == 0:
-    os.setsid()
-    if os.fork(): os._exit(0)
-    os.execvp("sleep", ["sleep", "4718"])
-"""
+HIDDEN_S = f"4718.{os.getpid()}"
 
 
 @pytest.fixture
@@ -40,7 +47,7 @@ def base() -> Iterator[Path]:
 
 def solution(base: Path) -> Path:
     """One that uses both services, builds, and has a child in a session of its own."""
-    program = GOOD.replace(START, HIDES + START)
+    program = GOOD.replace(START, hides(HIDDEN_S) + START)
     folder = write(base / "s", program, services="[redis, postgres]", build="sleep 0.2")
     (folder / ".crucible").mkdir()
     return folder
@@ -82,7 +89,7 @@ def test_an_interrupted_grade_cleans_up_after_itself(
     runs = base / "runs"
     runs.mkdir(mode=0o711)
     code, said = interrupted(folder, runs, moment, sign, group=group)
-    assert left_behind(runs) == []
+    assert left_behind(runs) + sleeping(HIDDEN_S) == []
     assert code in (130, -sign)  # the interpreter itself may not have been up yet
     if code == 130:
         assert "Traceback" not in said
@@ -100,7 +107,7 @@ def test_a_killed_grade_is_cleared_up_at_once(base: Path, moment: float) -> None
     runs = base / "runs"
     runs.mkdir(mode=0o711)
     interrupted(folder, runs, moment, signal.SIGKILL)
-    eventually(lambda: left_behind(runs) == [], 10, "the end of everything")
+    eventually(lambda: left_behind(runs) + sleeping(HIDDEN_S) == [], 10, "the end of everything")
     assert listing(folder) == before
     results_are_whole(folder)
 
@@ -117,9 +124,29 @@ def test_what_a_group_that_was_killed_left_is_cleared_by_the_next_start(base: Pa
     again = crucible("grade", str(next_one), TMPDIR=str(runs), XDG_CACHE_HOME=str(base / "cache"))
     assert "the build ended with status 7" in again.err
     assert ("cleared what an interrupted grade had left" in again.out) is bool(begun)
-    assert left_behind(runs) == []
+    assert left_behind(runs) + sleeping(HIDDEN_S) == []
     assert listing(folder) == before
     results_are_whole(folder)
+
+
+def test_firewall_rules_that_a_killed_group_left_are_lifted_by_the_next_start(base: Path) -> None:
+    runs = base / "runs"
+    runs.mkdir(mode=0o711)
+    places = {"TMPDIR": str(runs), "XDG_CACHE_HOME": str(base / "cache")}
+    with somebodys_valkey() as port:
+        folder = write(base / "s", services="[redis]")
+        process = start_crucible("grade", str(folder), **places, CRUCIBLE_REDIS_URL=f"redis://127.0.0.1:{port}")
+        try:
+            eventually(lambda: list(runs.glob("*/work/web.0")), 60, "the start of the solution")
+            os.killpg(process.pid, signal.SIGKILL)
+        finally:
+            process.kill()
+            process.communicate()
+    (run,) = runs.iterdir()
+    assert bool(rules(run.name)) is (os.geteuid() == 0 and shutil.which("iptables") is not None)
+    crucible("grade", str(write(base / "next", build="exit 7")), **places)
+    assert rules(run.name) == []
+    assert left_behind(runs) == []
 
 
 def test_an_impatient_second_interruption_changes_nothing(base: Path) -> None:

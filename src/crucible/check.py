@@ -10,7 +10,7 @@ from enum import StrEnum
 from random import Random
 from typing import Literal, Protocol
 
-from pydantic import JsonValue
+from pydantic import JsonValue as JsonValue  # a challenge writes JSON, and imports nothing else
 
 from crucible.evidence import FaultEvent, Op, Problem
 
@@ -18,6 +18,16 @@ Phase = Literal["contact", "race", "steady", "fault"]
 """`contact` comes first and decides whether there is anything to grade; `steady` scenarios run side by side;
 `race` and `fault` scenarios have the solution to themselves."""
 Mode = Literal["quick", "full"]
+
+
+NetworkFault = Literal["refuse", "close", "drop", "hold", "half_open", "cut_replies", "no_accept", "cap"]
+"""`refuse`: nothing listens. `close`: taken and closed at once. `drop`: a hung peer; healing resets what lost bytes.
+`hold`: a hung peer that wakes up and delivers. `half_open`: requests arrive, replies are lost. `cut_replies`: reset
+once the next request has been passed on. `no_accept`: a connect is never answered. `cap`: so many connections."""
+
+
+class NotCausedError(Exception):
+    """A fault that could not be caused here; its check is `not_run`, with this reason."""
 
 
 class Outcome(StrEnum):
@@ -121,8 +131,43 @@ class Lab(Protocol):
         """Send a configuration request: to its target where the design has a store to share it in, else to every
         replica."""
 
-    def slow(self, ms: int) -> AbstractAsyncContextManager[None]:
-        """While open, every used service is `ms` away, each way, instead of the usual network delay."""
+    @property
+    def instances(self) -> tuple[str, ...]:
+        """Every process of the solution: the replicas and the workers."""
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that have been sent and not been answered yet."""
+
+    def slow(self, ms: int, service: str | None = None) -> AbstractAsyncContextManager[None]:
+        """While open, `service` (every used one, if none is named) is `ms` away, each way, not the usual delay."""
+
+    def fault(self, service: str, kind: NetworkFault, *, most: int = 0) -> AbstractAsyncContextManager[None]:
+        """While open, every way to `service` is under a network fault; `most` is the cap's number of connections."""
+
+    async def reset(self, service: str) -> None:
+        """Reset every live connection to `service`."""
+
+    async def crash(self, service: str, down_s: float = 0.5) -> None:
+        """SIGKILL the service and start the same one again, its data directory kept; returns when it answers.
+
+        Raises NotCausedError where that cannot be done to an attached service.
+        """
+
+    async def kill(self, *instances: str) -> None:
+        """SIGKILL the process trees of these instances; returns when they are gone."""
+
+    async def start(self, *instances: str) -> None:
+        """Start these instances again, in fresh working copies; returns when those that answer HTTP are healthy."""
+
+    async def terminate(self, instance: str, grace_s: float = 10.0) -> None:
+        """SIGTERM the process itself; what is left of its tree after `grace_s` is killed."""
+
+    def paused(self, *instances: str) -> AbstractAsyncContextManager[None]:
+        """While open, every process of these instances' trees is stopped (SIGSTOP)."""
+
+    async def footprint(self) -> dict[str, int]:
+        """Bytes that each store holds (after the grader's own VACUUM) and the memory (PSS) of each process type."""
 
     def note(self, name: str, value: JsonValue) -> None:
         """Record a fact for the judges, such as a key's limit."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from crucible.confinement import Confinement
 from crucible.errors import CrucibleError, Fault
 
 _PR_SET_PDEATHSIG = 1
@@ -27,6 +28,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 SERVER_USER = "nobody"
 """Who servers run as where the grader is root: PostgreSQL refuses to be root, and none needs to be."""
+CROWD = 100
+"""Processes; with more than that, something may be forking without end."""
 _started: set[int] = set()
 _starting = threading.Lock()
 """Held while a process is started, so that nobody takes it for an orphan before it is known."""
@@ -52,13 +55,14 @@ def die_with(parent: int, sign: signal.Signals = signal.SIGKILL) -> None:
 
 
 class Child:
-    """A process in a session of its own. Its tree is whatever descends from it, still carries its session, or was
-    orphaned with its HOME in the environment."""
+    """A process in a session of its own. Its tree is whatever descends from it, still carries its session, was orphaned
+    with its HOME in the environment, or is the user that it alone is confined to."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], home: str | None) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], home: str | None, uid: int | None = None) -> None:
         self._popen = popen
         self.pid = popen.pid
         self._home = home
+        self._uid = uid
 
     @classmethod
     def start(
@@ -69,13 +73,25 @@ class Child:
         log: Path,
         env: Mapping[str, str] | None = None,
         as_server: bool = False,
+        confined: Confinement | None = None,
         stdin: int = subprocess.DEVNULL,
         stdout: int | None = None,
     ) -> "Child":
-        """Start `command`; output is appended to `log`. `as_server`: as the servers' user where the grader is root."""
+        """Start `command`; output is appended to `log`. `as_server`: as the servers' user where the grader is root.
+
+        Raises OSError or subprocess.SubprocessError where the system lets no such process start.
+        """
         grader = os.getpid()
         user = server_user() if as_server else None
+
+        def prepare() -> None:
+            if confined is not None:
+                confined.enter()
+            die_with(grader)  # a change of user forgets it
+
         with log.open("ab") as output, _starting:
+            if confined is not None and confined.uid is not None:
+                os.fchown(output.fileno(), confined.uid, confined.uid)  # it may open /dev/stderr again
             popen = subprocess.Popen(
                 list(command),
                 cwd=cwd,
@@ -87,10 +103,10 @@ class Child:
                 user=user.pw_uid if user else None,
                 group=user.pw_gid if user else None,
                 extra_groups=[] if user else None,
-                preexec_fn=(lambda: die_with(grader)) if _LIBC is not None else None,
+                preexec_fn=prepare if _LIBC is not None else None,
             )
             _started.add(popen.pid)
-        return cls(popen, env.get("HOME") if env else None)
+        return cls(popen, env.get("HOME") if env else None, confined.uid if confined else None)
 
     @property
     def popen(self) -> subprocess.Popen[bytes]:
@@ -115,25 +131,32 @@ class Child:
 
     def _owns(self, process: psutil.Process, members: set[int]) -> bool:
         with contextlib.suppress(psutil.Error, OSError):
+            if self._uid is not None and process.uids().real == self._uid:
+                return True
             if process.pid in members or process.ppid() in members or os.getsid(process.pid) == self.pid:
                 return True
             adopted = process.ppid() == os.getpid() and process.pid not in _started
             return adopted and self._home is not None and process.environ().get("HOME") == self._home
         return False
 
-    def kill(self) -> None:
-        """SIGKILL the whole tree, and see it gone."""
-        kill_all(self.tree)
+    def kill(self) -> int:
+        """SIGKILL the whole tree, and see it gone; how many processes were killed."""
+        killed = kill_all(self.tree)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout=5)
+        return killed
 
-    def terminate(self, grace_s: float, sign: signal.Signals = signal.SIGTERM) -> None:
-        """Send `sign` to the process itself; what is left of the tree after `grace_s` is killed."""
+    def terminate(self, grace_s: float, sign: signal.Signals = signal.SIGTERM) -> tuple[int | None, int]:
+        """Send `sign` to the process itself; what is left of the tree after `grace_s` is killed.
+
+        Returns the status with which it ended within that time, and how many processes had to be killed.
+        """
         with contextlib.suppress(ProcessLookupError):
             self._popen.send_signal(sign)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout=grace_s)
-        self.kill()
+        status = self.returncode
+        return status, self.kill()
 
 
 def family() -> list[psutil.Process]:
@@ -141,19 +164,27 @@ def family() -> list[psutil.Process]:
     return [p for p in psutil.Process().children(recursive=True) if _alive(p)]
 
 
-def kill_all(find: Callable[[], list[psutil.Process]], deadline_s: float = 5.0) -> int:
-    """SIGKILL what `find` returns until it returns nothing; the number of processes that were killed.
+def kill_all(find: Callable[[], list[psutil.Process]], deadline_s: float = 20.0) -> int:
+    """SIGKILL what `find` returns until it returns nothing and all of it is gone; how many processes were killed.
 
-    What forks and ends may slip through one look at the processes; the zombies that it leaves say that it is there.
+    `find` may lose sight of one that is dying: where its parent was quicker, it is nobody's any more.
+    What forks and ends may slip through one look at the processes; the zombies that it leaves say that it is there. A
+    crowd is stopped before it is killed: the dead would make room for new ones, the stopped use up what it may have.
     """
-    killed: set[int] = set()
+    killed: set[psutil.Process] = set()
+    stopped: set[int] = set()
     end = time.monotonic() + deadline_s
-    while ((found := find()) or reap_orphans()) and time.monotonic() < end:
+    while ((found := find()) or reap_orphans() or any(map(_alive, killed))) and time.monotonic() < end:
+        stopping = len(found) > CROWD and not {process.pid for process in found} <= stopped
         for process in found:
             with contextlib.suppress(psutil.Error):
-                process.kill()
-                killed.add(process.pid)
-        if found:
+                if stopping:
+                    process.suspend()
+                    stopped.add(process.pid)
+                else:
+                    process.kill()
+                    killed.add(process)
+        if found or killed:
             time.sleep(0.001)
     return len(killed)
 
@@ -170,13 +201,15 @@ def reap_orphans() -> int:
     return reaped
 
 
-def wait_until(condition: Callable[[], bool], deadline_s: float, child: Child, what: str) -> None:
-    """Wait for a server of ours to answer. Dead is not slow: a process that has ended is reported at once."""
+def wait_until(condition: Callable[[], bool], deadline_s: float, child: Child | None, what: str) -> None:
+    """Wait for a server to answer. Dead is not slow: a process of ours that has ended is reported at once."""
     end = time.monotonic() + deadline_s
     while not condition():
-        dead = child.returncode is not None
+        dead = child is not None and child.returncode is not None
         if dead or time.monotonic() > end:
-            state = f"ended with status {child.returncode}" if dead else f"did not answer within {deadline_s:g} s"
+            state = (
+                f"ended with status {child.returncode}" if child and dead else f"did not answer within {deadline_s:g} s"
+            )
             raise CrucibleError(
                 f"{what} {state}",
                 where=what,

@@ -182,6 +182,8 @@ class Evidence:
     timings: tuple[Timing, ...]
     notes: tuple[str, ...] = ()
     """What a reader must know of this run: what was not isolated, what an earlier run had left behind."""
+    bypasses: tuple[str, ...] = ()
+    """How the solution was seen to reach services past the lab network; with any, nothing can be concluded."""
 
     @property
     def requests(self) -> int:

@@ -1,6 +1,7 @@
 """The pipeline, written out: what is graded, in which steps, and what comes of it."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Coroutine, Mapping, Sequence
@@ -23,6 +24,7 @@ from crucible.suite import load_suite
 from crucible.verdict import Verdict
 
 T = TypeVar("T")
+WRITTEN = (".gitignore", "evidence.json", "summary.md", "result.json")
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -42,6 +44,8 @@ class Request:
     profile: str | None = None
     network_ms: int = 1
     deadlines: Deadlines = field(default_factory=Deadlines)
+    private: Sequence[Path] = ()
+    """Folders that the solution must not see, besides the challenges and the results."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,13 @@ def grade(request: Request, environ: Mapping[str, str], progress: Progress) -> G
     _make_output(request.output, request.folder)
     cleared = leftovers.clear()
     progress.plan(plan, cleared)
-    facts = interruptible(run(plan, challenge, request.output / "logs", environ, progress))
-    graded = Graded(verdict.judge(facts, solution.manifest, suite), facts, solution.manifest)
-    write_results(graded, request.output)
+    private = (request.output, *request.private)
+    try:
+        facts = interruptible(run(plan, challenge, request.output / "logs", environ, progress, private))
+        graded = Graded(verdict.judge(facts, solution.manifest, suite), facts, solution.manifest)
+        write_results(graded, request.output)
+    finally:
+        _give_back(request.output)
     return graded
 
 
@@ -103,6 +111,11 @@ def _write(path: Path, content: bytes) -> None:
 
 def _make_output(output: Path, solution: Path) -> None:
     """Raises a CrucibleError where results cannot be written, or would stand among the learner's own files."""
+    if output.is_symlink():
+        raise CrucibleError(
+            "the results would be written to where a link leads",
+            where=str(output), fix="remove the link, or give another folder with --output", fault=Fault.LEARNER,
+        )  # fmt: skip
     if solution.resolve().is_relative_to(output.resolve()):
         raise CrucibleError(
             "the results would be written over the solution",
@@ -117,6 +130,17 @@ def _make_output(output: Path, solution: Path) -> None:
             f"results cannot be written there: {error.strerror}",
             where=str(output), fix="give another folder with --output", fault=Fault.LEARNER,
         ) from error  # fmt: skip
+
+
+def _give_back(output: Path) -> None:
+    """Where the grader is root, make its results those of whom the folder belongs to that they lie in."""
+    about = output.absolute().parent.stat()
+    if os.geteuid() != 0 or about.st_uid == 0:
+        return
+    logs = output / "logs"
+    for path in (output, *(output / name for name in WRITTEN), logs, *logs.glob("*")):
+        with contextlib.suppress(OSError):
+            os.chown(path, about.st_uid, about.st_gid, follow_symlinks=False)
 
 
 def interruptible(work: Coroutine[None, None, T]) -> T:

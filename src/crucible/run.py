@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from random import Random
@@ -32,9 +32,20 @@ class Progress(Protocol):
         """A step that begins now and ends with the block; `estimate_s` is how long it usually takes."""
 
 
-async def run(plan: Plan, challenge: Path, logs: Path, environ: Mapping[str, str], progress: Progress) -> Evidence:
-    """Carry out `plan`. Raises a CrucibleError where there is nothing to observe: no server, no build, no boot."""
-    async with open_lab(plan, logs, environ) as lab:
+async def run(
+    plan: Plan,
+    challenge: Path,
+    logs: Path,
+    environ: Mapping[str, str],
+    progress: Progress,
+    private: Sequence[Path] = (),
+) -> Evidence:
+    """Carry out `plan`. Raises a CrucibleError where there is nothing to observe: no server, no build, no boot.
+
+    `private`: folders that the solution must not see, besides the challenges.
+    """
+    hidden = (challenge.parent, *private)
+    async with open_lab(plan, logs, environ, hidden) as lab:
         with progress.step("starting the services and the solution"):
             await lab.boot()
         await lab.begin_accounts()
@@ -60,6 +71,8 @@ async def run(plan: Plan, challenge: Path, logs: Path, environ: Mapping[str, str
         traffic=traffic,
         usage=usage,
         timings=tuple(lab.timings),
+        notes=tuple(lab.isolation.notes),
+        bypasses=lab.bypasses,
     )
 
 

@@ -121,7 +121,8 @@ def _positions(checks: Iterable[CheckResult], evidence: Evidence, manifest: Mani
     measures: list[Measure] = []
     void: set[str] = set()
     for check in checks:
-        counts = check.finding.outcome is Outcome.PASS or (check.gate and check.finding.outcome is Outcome.FAIL)
+        measured = check.finding.outcome in (Outcome.PASS, Outcome.NOT_RUN)  # what was not run measured nothing
+        counts = measured or (check.gate and check.finding.outcome is Outcome.FAIL)
         if counts:
             measures += check.finding.measures
         else:
@@ -145,6 +146,8 @@ def _conclude(evidence: Evidence, suite: Suite, checks: Sequence[CheckResult], f
     gates = [check for check in checks if check.gate]
     if failed := [check for check in gates if check.finding.outcome is Outcome.FAIL]:
         return GradeOutcome.FAILED, f"failed: {_first_of(failed)}"
+    if evidence.bypasses:
+        return GradeOutcome.INCONCLUSIVE, f"inconclusive: {'; '.join(evidence.bypasses)}"
     unsettled = [check for check in gates if _unsettled(check, evidence, suite)]
     if unsettled:
         return GradeOutcome.INCONCLUSIVE, f"inconclusive: {_first_of(unsettled)}"

@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 from support.peers import Behaviour, reset, serving, unused_port
 
+from crucible.lab import client as client_module
 from crucible.lab.client import MAX_REPLY, Client, Reply, encode
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -259,6 +260,22 @@ def test_a_reply_that_nobody_asked_for_is_taken_for_none() -> None:
             await until(lambda: not idle(client, port))
 
     talk(talkative, work)
+
+
+def test_a_connection_that_has_been_idle_for_long_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its server may be about to close it, and a request that crosses that is lost."""
+    monkeypatch.setattr(client_module, "MAX_IDLE_S", 0.0)
+    connections: list[socket.socket] = []
+
+    async def twice(port: int) -> None:
+        client = Client()
+        for _ in range(2):
+            assert (await ask(client, port)).status == 200
+        client.close()
+
+    with serving(answering(OK), connections) as port:
+        asyncio.run(twice(port))
+    assert len(connections) == 2
 
 
 def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:

@@ -125,7 +125,7 @@ def test_the_added_delay_is_measured(network: Blocking, name: str) -> None:
         server = SERVICES[name].start(locate(name, {}), folder / name)
         try:
             port = network.runner.run(network.network.link(PROBE, server, 5))
-            assert 9.5 < added_ms(server, port) < 20
+            assert 9.5 < added_ms(server, server.pinger("127.0.0.1", port)) < 20
         finally:
             server.stop()
     assert network.all_traffic() == ()

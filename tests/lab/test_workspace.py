@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.solutions import listing
 
+from crucible.confinement import Confinement
 from crucible.errors import CrucibleError, Fault
 from crucible.lab import workspace
 from crucible.lab.workspace import build, build_environment, working_copy
@@ -32,7 +33,8 @@ class Learner:
         self.command = f"echo built >> {self.builds}; mkdir -p .venv/bin; echo dependency > .venv/bin/tool"
 
     async def built(self, command: str | None = None, deadline_s: float = DEADLINE_S) -> Path:
-        return await build(self.folder, command or self.command, self.environ, self.log, deadline_s)
+        command = command or self.command
+        return await build(self.folder, command, self.environ, self.log, deadline_s, Confinement())
 
     def build(self, command: str | None = None, deadline_s: float = DEADLINE_S) -> Path:
         return asyncio.run(self.built(command, deadline_s))
@@ -63,9 +65,10 @@ def test_an_unchanged_solution_is_built_once(learner: Learner) -> None:
 def test_a_second_process_finds_the_build(learner: Learner) -> None:
     tree = learner.build()
     program = (
-        "import asyncio, os, sys; from pathlib import Path; from crucible.lab.workspace import build\n"
+        "import asyncio, os, sys; from pathlib import Path\n"
+        "from crucible.confinement import Confinement; from crucible.lab.workspace import build\n"
         "folder, command, log = sys.argv[1:]\n"
-        "print(asyncio.run(build(Path(folder), command, dict(os.environ), Path(log), 20.0)))"
+        "print(asyncio.run(build(Path(folder), command, dict(os.environ), Path(log), 20.0, Confinement())))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(learner.folder), learner.command, str(learner.log)],
@@ -157,7 +160,7 @@ def test_only_the_newest_builds_are_kept(learner: Learner) -> None:
 
 
 def test_a_solution_without_a_build_is_copied(learner: Learner) -> None:
-    tree = asyncio.run(build(learner.folder, None, learner.environ, learner.log, DEADLINE_S))
+    tree = asyncio.run(build(learner.folder, None, learner.environ, learner.log, DEADLINE_S, Confinement()))
     assert (tree / "app.py").read_text() == "print()\n"
 
 
@@ -201,7 +204,7 @@ def test_links_fifos_and_sockets_neither_hang_nor_lead_out(learner: Learner) -> 
     with socket.socket(socket.AF_UNIX) as listener:
         with suppress(OSError):  # its path may be too long for one
             listener.bind(str(folder / "s"))
-        tree = asyncio.run(build(folder, None, learner.environ, learner.log, DEADLINE_S))
+        tree = asyncio.run(build(folder, None, learner.environ, learner.log, DEADLINE_S, Confinement()))
     assert sorted(path.name for path in tree.iterdir()) == ["app.py", "away", "file", "loop", "nowhere"]
     assert all((tree / name).is_symlink() for name in ("away", "file", "loop", "nowhere"))
     working_copy(tree, learner.base / "copy")

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,16 +13,21 @@ import psycopg
 import pytest
 import redis
 from psycopg import sql
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from support.lab_network import Nearby, running_network
-from support.peers import unused_port
+from support.peers import eventually, gone, unused_port
 from support.solutions import temporary_folder
 
 from crucible import services
+from crucible.check import NotCausedError
 from crucible.child import Child, wait_until
 from crucible.errors import CrucibleError, Fault
 from crucible.services import SERVICES, Server, locate
 from crucible.services import postgres as postgres_module
 from crucible.services import redis as redis_module
+
+NEVER = Retry(NoBackoff(), 0)
 
 
 @pytest.fixture(scope="module")
@@ -341,3 +346,124 @@ def test_a_redis_that_holds_keys_is_refused_untouched(own_valkey: tuple[int, str
         with pytest.raises(CrucibleError, match="it holds 1 keys"), started("redis", folder / "full", environ):
             pass
         assert client.get("precious") == b"1"
+
+
+@pytest.fixture
+def fallible(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server that a test may crash: nobody else has connections to it."""
+    with temporary_folder() as own, started(str(request.param), own / str(request.param)) as server:
+        yield server
+
+
+@pytest.mark.parametrize("fallible", ["postgres"], indirect=True)
+def test_a_crashed_postgres_comes_back_with_what_was_committed(fallible: Server) -> None:
+    url = fallible.environment("h", 1)["DATABASE_URL"]
+    with suppress(psycopg.OperationalError), as_solution(fallible, url) as connection:
+        connection.execute("CREATE TABLE kept (a int)")
+        connection.execute("INSERT INTO kept VALUES (1)")
+        connection.autocommit = False
+        connection.execute("INSERT INTO kept VALUES (2)")
+        members = [psutil.Process(fallible.pid), *psutil.Process(fallible.pid).children(recursive=True)]
+        fallible.crash()
+        assert all(gone(process.pid) for process in members)
+        assert fallible.pid is None
+        with pytest.raises(psycopg.OperationalError):
+            connection.commit()
+    with pytest.raises(psycopg.OperationalError):
+        as_solution(fallible, url)
+    fallible.restart()
+    with as_solution(fallible, url) as connection:
+        assert connection.execute("SELECT a FROM kept").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("fallible", ["redis"], indirect=True)
+def test_a_crashed_valkey_comes_back_empty(fallible: Server) -> None:
+    with redis.Redis(unix_socket_path=fallible.upstream.path or "", retry=NEVER) as client:
+        client.set("a", "b")
+        fallible.crash()
+        assert fallible.pid is None
+        with pytest.raises(redis.ConnectionError):
+            client.get("a")
+        fallible.restart()
+        assert client.dbsize() == 0
+    assert fallible.operations().get("set", 0) == 0
+
+
+@pytest.mark.parametrize("fallible", ["postgres", "redis"], indirect=True)
+def test_a_server_that_is_down_can_be_stopped(fallible: Server) -> None:
+    fallible.crash()
+    fallible.stop()
+
+
+def test_an_attached_postgres_without_a_container_is_not_crashed(own_postgres: str, folder: Path) -> None:
+    environ = {"CRUCIBLE_POSTGRES_URL": f"postgresql://admin:a%20b%40c@{own_postgres}/postgres"}
+    with started("postgres", folder / "attached-not-crashed", environ) as server:
+        with pytest.raises(NotCausedError, match="can only be crashed by its container's id"):
+            server.crash()
+        assert server.version.startswith("PostgreSQL ")
+
+
+def test_valkey_tells_the_connections_of_the_solution_and_not_the_graders_own(valkey: Server) -> None:
+    path = valkey.upstream.path or ""
+    ping = valkey.pinger("", 0)
+    assert valkey.clients() == []
+    with redis.Redis(unix_socket_path=path) as client, redis.Redis(unix_socket_path=path) as listener:
+        client.ping()
+        channel = listener.pubsub()
+        channel.subscribe("news")
+        assert channel.get_message(timeout=5) is not None
+        assert valkey.clients() == [0, 0]
+        channel.close()
+    eventually(lambda: valkey.clients() == [], what="the end of the connections")
+    ping()
+
+
+def test_postgres_tells_the_connections_of_the_solution_and_not_the_graders_own(postgres: Server) -> None:
+    ping = postgres.pinger("", 0)
+    assert postgres.clients() == []
+    with as_solution(postgres, postgres.environment("h", 1)["DATABASE_URL"]) as connection:
+        connection.execute("SELECT 1")
+        assert postgres.clients() == [0]
+    eventually(lambda: postgres.clients() == [], what="the end of the connection")
+    ping()
+
+
+def weighed(server: Server) -> int:
+    size = server.footprint()
+    assert size is not None
+    return size
+
+
+def test_the_footprint_of_postgres_is_what_the_solution_stores_and_no_rubbish(postgres: Server) -> None:
+    with as_solution(postgres, postgres.environment("h", 1)["DATABASE_URL"]) as connection:
+        empty = weighed(postgres)
+        connection.execute("CREATE TABLE stored (a int PRIMARY KEY, b text)")
+        connection.execute("INSERT INTO stored SELECT n, repeat('x', 100) FROM generate_series(1, 10000) n")
+        full = weighed(postgres)
+        assert 1_000_000 < full - empty < 3_000_000
+        connection.execute("DELETE FROM stored WHERE a > 1000")
+        assert weighed(postgres) - empty < (full - empty) / 2
+        connection.execute("DROP TABLE stored")
+        assert postgres.footprint() == empty
+
+
+def test_the_footprint_of_valkey_is_what_the_solution_stores(valkey: Server) -> None:
+    """Valkey frees what was flushed in the background, and counts its clients' buffers now and then only."""
+    with redis.Redis(unix_socket_path=valkey.upstream.path or "") as client:
+        client.flushall()
+        eventually(lambda: weighed(valkey) < 500_000, what="the freeing of what was there before")
+        for hundred in range(0, 10_000, 100):
+            client.mset({f"key {hundred + number}": "x" * 100 for number in range(100)})
+        eventually(lambda: 1_200_000 < weighed(valkey) < 2_500_000, what="a footprint of 10,000 keys")
+        client.flushall()
+        eventually(lambda: weighed(valkey) < 500_000, what="the freeing of all of it")
+
+
+def test_a_table_that_a_solution_locks_is_not_weighed(postgres: Server) -> None:
+    with as_solution(postgres, postgres.environment("h", 1)["DATABASE_URL"]) as connection:
+        connection.execute("CREATE TABLE locked (id int)")
+        connection.execute("BEGIN")
+        connection.execute("LOCK TABLE locked IN ACCESS EXCLUSIVE MODE")
+        assert postgres.footprint() is None
+        connection.execute("ROLLBACK")
+    assert postgres.footprint() is not None

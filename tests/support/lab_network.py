@@ -6,9 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
+from crucible.check import NetworkFault
 from crucible.evidence import Traffic
 from crucible.lab.network import Network
-from crucible.services.base import Source, Upstream
+from crucible.lab.strangers import Ways
+from crucible.services.base import Server, Source, Upstream
 
 NOWHERE = Source("attached", "", "")
 
@@ -36,6 +40,18 @@ class Nearby:
     def operations(self) -> dict[str, int]:
         return {}
 
+    def clients(self) -> list[int]:
+        return []
+
+    def footprint(self) -> int | None:
+        return 0
+
+    def crash(self) -> None:
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        raise NotImplementedError
+
     def stop(self) -> None:
         pass
 
@@ -47,11 +63,34 @@ class Blocking:
     network: Network
     runner: asyncio.Runner
 
-    def link(self, instance: str, server: Nearby, delay_ms: int) -> int:
+    def link(self, instance: str, server: Server, delay_ms: int) -> int:
         return self.runner.run(self.network.link(instance, server, delay_ms))
 
     def delay(self, service: str, ms: int) -> None:
         self.runner.run(self.network.delay(service, ms))
+
+    @contextmanager
+    def under(self, kind: NetworkFault, *, most: int = 0, service: str = "echo") -> Iterator[dict[str, int]]:
+        """While open, the fault is; what the block is given is filled with what it did once it is over."""
+        did: dict[str, int] = {}
+        self.runner.run(self.network.strike(service, kind, most))
+        try:
+            yield did
+        finally:
+            did |= self.heal(service)
+
+    def heal(self, service: str = "echo") -> dict[str, int]:
+        return self.runner.run(self.network.heal(service))
+
+    def reset(self, service: str = "echo") -> int:
+        return self.runner.run(self.network.reset(service))
+
+    def ways(self, service: str = "echo") -> Ways:
+        return self.runner.run(self.network.ways(service))
+
+    @property
+    def process(self) -> psutil.Process:
+        return psutil.Process(self.network._child.pid)
 
     def traffic(self, process: str = "web") -> Traffic:
         return next(t for t in self.all_traffic() if t.process == process)

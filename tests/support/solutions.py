@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,15 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 1024
     daemon_threads = True
 """
+HIDES = """
+if os.fork() == 0:
+    os.setsid()
+    if os.fork(): os._exit(0)
+    if os.getuid() >= 61184: os.chdir("/")
+    os.execve("/bin/sleep", ["sleep", DURATION], {} if os.getuid() >= 61184 else os.environ)
+"""
+"""Leaves a process in a session of its own. That of an isolated solution keeps nothing by which to tell whose it is:
+neither its folder nor its environment."""
 DEADLINE_S = 180
 """After which a command that has not ended is a failed test."""
 START = 'Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()\n'
@@ -137,6 +146,21 @@ def temporary_folder() -> Iterator[Path]:
 
 def start_crucible(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
     """`crucible …` in a process group of its own, as a shell would start it."""
+    return _start(arguments, environment, None)
+
+
+def crucible(*arguments: str, **environment: str) -> Finished:
+    return _finish(_start(arguments, environment, None))
+
+
+def crucible_after(change: Callable[[], object], *arguments: str, **environment: str) -> Finished:
+    """`crucible …` in a process that `change` has been called in: to another user, or to other habits."""
+    return _finish(_start(arguments, environment, change))
+
+
+def _start(
+    arguments: tuple[str, ...], environment: dict[str, str], before: Callable[[], object] | None
+) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "crucible.cli.main", *arguments],
         stdout=subprocess.PIPE,
@@ -144,11 +168,11 @@ def start_crucible(*arguments: str, **environment: str) -> "subprocess.Popen[str
         text=True,
         env={**os.environ, "COLUMNS": "100", **environment},
         start_new_session=True,
+        preexec_fn=before,
     )
 
 
-def crucible(*arguments: str, **environment: str) -> Finished:
-    process = start_crucible(*arguments, **environment)
+def _finish(process: "subprocess.Popen[str]") -> Finished:
     out, err = process.communicate(timeout=DEADLINE_S)
     return Finished(process.returncode, out, err)
 
@@ -162,6 +186,22 @@ def left_behind(base: Path) -> list[str]:
                 str(base) in part for part in (*process.cmdline(), process.environ().get("HOME", ""), process.cwd())
             ):
                 found.append(f"{process.pid} {process.status()} {process.cmdline()}")
+        except psutil.Error:
+            continue
+    return found
+
+
+def hides(duration: str) -> str:
+    """Statements that leave a process behind which `sleeping` finds."""
+    return HIDES.replace("DURATION", repr(duration))
+
+
+def sleeping(duration: str) -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cmdline() == ["sleep", duration]:
+                found.append(process.pid)
         except psutil.Error:
             continue
     return found

@@ -1,13 +1,18 @@
 """CPU seconds and memory by process type and service, ended children included."""
 
 import contextlib
+import os
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 from crucible.child import family
+
+_FIELD = re.compile(r"^(State|Uid):\s*(\w+)", re.MULTILINE)
 
 
 @dataclass
@@ -16,6 +21,7 @@ class _Account:
     cpu_of_root: dict[int, float]
     """CPU seconds of every tree that was ever seen, by the pid of its root, as last sampled."""
     opening: float = 0.0
+    memory: int = 0
     peak_memory: int = 0
     instances: int = 0
 
@@ -27,18 +33,22 @@ class Accounts:
         """`roots` says which trees live now: (subject, `process` or `service`, pid of the root)."""
         self._roots = roots
         self._accounts: dict[str, _Account] = {}
+        self.held: dict[int, int] = {}
+        """Bytes of memory (PSS) of each tree when last sampled, by the pid of its root."""
 
     def sample(self) -> None:
         """Read every tree once; takes some milliseconds."""
         roots = list(self._roots())
         members = _trees([pid for _, _, pid in roots])
         memory: dict[str, int] = defaultdict(int)
+        self.held = {pid: sum(map(_pss, members[pid])) for _, _, pid in roots}
         living: dict[str, int] = defaultdict(int)
         for subject, kind, pid in roots:
             account = self._accounts.setdefault(subject, _Account(kind, {}))
             cpu = sum(_cpu(process) for process in members[pid])
             account.cpu_of_root[pid] = max(cpu, account.cpu_of_root.get(pid, 0.0))
-            memory[subject] += sum(_pss(process) for process in members[pid])
+            memory[subject] += self.held[pid]
+            account.memory = memory[subject]
             living[subject] += 1
         for subject, account in self._accounts.items():
             account.peak_memory = max(account.peak_memory, memory[subject])
@@ -50,6 +60,10 @@ class Accounts:
         for account in self._accounts.values():
             account.opening = sum(account.cpu_of_root.values())
 
+    def memory(self) -> dict[str, int]:
+        """Bytes (PSS) that the processes of each type held when last sampled."""
+        return {subject: a.memory for subject, a in self._accounts.items() if a.kind == "process"}
+
     def totals(self) -> dict[str, tuple[str, int, float, int]]:
         """By subject: kind, instances, CPU seconds since `open`, peak memory in bytes."""
         return {
@@ -58,16 +72,28 @@ class Accounts:
         }
 
 
+def crowds(users: Set[int]) -> dict[int, int]:
+    """How many processes each of these users has. Never waits for one of them, as to read its memory would."""
+    found = dict.fromkeys(users, 0)
+    for folder in Path("/proc").glob("[0-9]*") if users else ():
+        with contextlib.suppress(OSError, ValueError):
+            fields = dict(_FIELD.findall((folder / "status").read_text()))
+            if (uid := int(fields["Uid"])) in found and fields["State"] != "Z":
+                found[uid] += 1
+    return found
+
+
 def _trees(roots: list[int]) -> dict[int, list[psutil.Process]]:
-    """The living members of each root's tree."""
+    """The living members of each root's tree; what has left it belongs to the one root that is the same user."""
     owner = {pid: pid for pid in roots}
     trees: dict[int, list[psutil.Process]] = {pid: [] for pid in roots}
+    alone = _only_roots(roots)
     waiting = family()
     while waiting:
         rest = []
         for process in waiting:
             with contextlib.suppress(psutil.Error):
-                root = owner.get(process.pid) or owner.get(process.ppid())
+                root = owner.get(process.pid) or owner.get(process.ppid()) or alone.get(process.uids().real)
                 if root is None:
                     rest.append(process)
                 else:
@@ -77,6 +103,15 @@ def _trees(roots: list[int]) -> dict[int, list[psutil.Process]]:
             break
         waiting = rest
     return trees
+
+
+def _only_roots(roots: list[int]) -> dict[int, int]:
+    """The roots that are a user of their own, by that user."""
+    by_user: dict[int, list[int]] = defaultdict(list)
+    for pid in roots:
+        with contextlib.suppress(psutil.Error):
+            by_user[psutil.Process(pid).uids().real].append(pid)
+    return {uid: pids[0] for uid, pids in by_user.items() if len(pids) == 1 and uid != os.getuid()}
 
 
 def _cpu(process: psutil.Process) -> float:

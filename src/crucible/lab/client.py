@@ -15,6 +15,10 @@ MAX_REPLY = 4 << 20
 """Bytes of one reply, head included, after which the connection is dropped."""
 
 
+MAX_IDLE_S = 1.0
+"""After this long an idle connection is given up, before its other side does so just as a request is on its way."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came back, in monotonic nanoseconds (`time.monotonic_ns`)."""
@@ -42,6 +46,7 @@ class _Connection(asyncio.Protocol):
         self._headers: set[str] = set()
         self._headers_complete = False
         self.reusable = False
+        self.idle_since_ns = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # a stream's; uvloop's has no asyncio base class
@@ -137,15 +142,17 @@ class Client:
     def __init__(self) -> None:
         self._idle: dict[tuple[str, int], deque[_Connection]] = defaultdict(deque)
         self._all: set[_Connection] = set()
+        self.in_flight = 0
+        """Requests that have been sent and not been answered yet."""
 
     async def warm(self, host: str, port: int, connections: int, timeout_s: float) -> None:
         """Have that many idle connections ready; those that cannot be opened are left to the requests to report."""
-        self._idle[host, port] = deque(c for c in self._idle[host, port] if c.open)
+        self._idle[host, port] = deque(c for c in self._idle[host, port] if _is_fresh(c))
         missing = connections - len(self._idle[host, port])
         opened = await asyncio.gather(
             *(self._connect(host, port, timeout_s) for _ in range(missing)), return_exceptions=True
         )
-        self._idle[host, port].extend(c for c in opened if isinstance(c, _Connection))
+        self._idle[host, port].extend(_put_down(c) for c in opened if isinstance(c, _Connection))
 
     async def request(self, host: str, port: int, request: bytes, timeout_s: float) -> Reply:
         """Send `request` (head and body) and wait for the reply; nothing that the peer does raises."""
@@ -163,6 +170,7 @@ class Client:
                 return Reply(None, b"", words, begun, time.monotonic_ns(), never_sent=True)
         sent = time.monotonic_ns()
         reply = connection.send(request)
+        self.in_flight += 1
         try:
             status, body = await asyncio.wait_for(reply, timeout_s)
         except TimeoutError:
@@ -174,9 +182,11 @@ class Client:
         except asyncio.CancelledError:
             connection.abort()
             raise
+        finally:
+            self.in_flight -= 1
         received = time.monotonic_ns()
         if connection.reusable and connection.open:
-            self._idle[host, port].append(connection)
+            self._idle[host, port].append(_put_down(connection))
         else:
             connection.abort()
         return Reply(status, body, None, sent, received)
@@ -193,7 +203,7 @@ class Client:
         idle = self._idle[host, port]
         while idle:
             connection = idle.popleft()
-            if connection.open:
+            if _is_fresh(connection):
                 return connection
         return None
 
@@ -201,6 +211,18 @@ class Client:
         for connection in list(self._all):
             connection.abort()
         self._idle.clear()
+
+
+def _put_down(connection: _Connection) -> _Connection:
+    connection.idle_since_ns = time.monotonic_ns()
+    return connection
+
+
+def _is_fresh(connection: _Connection) -> bool:
+    """Whether an idle connection can be used; one that is too old is closed."""
+    if connection.open and time.monotonic_ns() - connection.idle_since_ns > MAX_IDLE_S * 1e9:
+        connection.abort()
+    return connection.open
 
 
 def encode(method: str, host: str, port: int, path: str, body: bytes | None, content_type: str) -> bytes:

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -12,8 +14,11 @@ from pathlib import Path
 import psutil
 
 from crucible.child import Child
+from crucible.confinement import Confinement
 from crucible.errors import CrucibleError, Fault
+from crucible.lab.accounting import crowds
 from crucible.lab.client import Client, encode
+from crucible.lab.isolation import hand_over
 from crucible.lab.workspace import cut, tail, working_copy
 from crucible.plan import Instance
 
@@ -26,7 +31,9 @@ PROBE_S = 2.0
 class Running:
     """A process of the solution, through all its starts."""
 
-    def __init__(self, instance: Instance, tree: Path, folder: Path, log: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, instance: Instance, tree: Path, folder: Path, log: Path, env: Mapping[str, str], confined: Confinement
+    ) -> None:
         self.instance = instance
         self.port = free_port() if instance.answers_http else 0
         self.host = "127.0.0.1"
@@ -34,8 +41,10 @@ class Running:
         self._tree = tree
         self._folder = folder
         self._env = env
+        self._confined = confined
         self._child: Child | None = None
         self._death_told = False
+        self._ended_for: str | None = None
 
     @property
     def name(self) -> str:
@@ -64,17 +73,52 @@ class Running:
         home, scratch = self._folder / "app", self._folder / "tmp"
         working_copy(self._tree, home)
         scratch.mkdir()
+        hand_over(self._folder, self._confined)
+        self._folder.chmod(0o700)  # the other instances are other users
         env = {**self._env, "HOME": str(home), "TMPDIR": str(scratch), "INSTANCE_ID": self.name}
         if self.instance.answers_http:
             env["PORT"] = str(self.port)
         command = ["/bin/sh", "-c", f"exec {self.instance.command}"]
-        self._death_told = False
-        self._child = Child.start(command, cwd=home, log=self.log, env=env)
+        self._child = Child.start(command, cwd=home, log=self.log, env=env, confined=self._confined)
+        self._death_told, self._ended_for = False, None  # not before: it would tell the earlier one's death again
 
-    def kill(self) -> None:
-        """SIGKILL the process and everything that it started."""
-        if self._child is not None:
-            self._child.kill()
+    def strike(self) -> None:
+        """SIGKILL the process itself, at once; what it started is left to `kill`."""
+        self._death_told = True
+        if (pid := self.pid) is not None:
+            os.kill(pid, signal.SIGKILL)
+
+    def kill(self) -> int:
+        """SIGKILL the process and everything that it started, and see it gone; how many processes there were."""
+        self._death_told = True
+        if self._child is None:
+            return 0
+        number = crowds({self._confined.uid}).popitem()[1] if self._confined.uid is not None else 0
+        self._confined.end_all()
+        return max(number, self._child.kill())
+
+    def end_for(self, reason: str) -> None:
+        """End it and everything that it started, since it took more than it may. At once where it is a user of its own:
+        to look for its processes takes long while others like it keep the machine busy."""
+        self._death_told, self._ended_for = True, reason
+        if self._confined.uid is not None:
+            self._confined.end_all()
+        else:
+            self.kill()
+
+    def terminate(self, grace_s: float) -> tuple[int | None, int]:
+        """SIGTERM the process itself; the status with which it ended within `grace_s`, and how many were killed."""
+        self._death_told = True
+        return self._child.terminate(grace_s) if self._child is not None else (None, 0)
+
+    def signal_all(self, sign: signal.Signals) -> int:
+        """Send a signal to every process of the tree; how many got it."""
+        reached = 0
+        for process in self._child.tree() if self._child is not None else []:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(sign)
+                reached += 1
+        return reached
 
     async def healthy(self, client: Client, deadline_s: float) -> None:
         """Wait for `GET /healthz` to answer 200. Raises a CrucibleError that says what it did instead."""
@@ -107,6 +151,8 @@ class Running:
 
     def _how_it_ended(self) -> str:
         status = self.ended
+        if self._ended_for is not None:
+            return f"{self.name} was ended before it answered GET /healthz: {self._ended_for}"
         how = f"was ended by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
         left = len(self._child.tree()) if self._child is not None else 0
         if left:

@@ -1,22 +1,29 @@
 """A plan becomes a running lab, and the lab becomes nothing again."""
 
 import asyncio
+import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
+
+from pydantic import JsonValue
 
 from crucible import services
 from crucible.child import family, kill_all
 from crucible.errors import CrucibleError
 from crucible.evidence import FaultEvent, ServiceFacts, Timing, Traffic, Usage
-from crucible.lab import leftovers, network, workspace
+from crucible.lab import isolation, leftovers, network, strangers, workspace
 from crucible.lab.accounting import Accounts
 from crucible.lab.client import Client
 from crucible.lab.instance import Running
+from crucible.lab.isolation import Isolation
 from crucible.lab.observer import Observer
+from crucible.lab.strangers import Watch
 from crucible.plan import Plan
 from crucible.services import SERVICES, Server, Source
 
@@ -25,34 +32,49 @@ KEPT_REPLIES = 64 << 20
 """Bytes of replies that a run keeps; a solution that floods the grader gets no further."""
 WATCH_S = 0.05
 SAMPLE_S = 1.0
+STRANGERS_S = 2.0
 
 
 class RunningLab:
     """Services, network and solution of one run. Made and ended by `open_lab`."""
 
-    def __init__(self, plan: Plan, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, plan: Plan, folder: Path, environ: Mapping[str, str], hidden: Sequence[Path] = ()) -> None:
         self.plan = plan
         self.begun_ns = time.monotonic_ns()
         self.client = Client()
         self.servers: dict[str, Server] = {}
+        self.probes: dict[str, int] = {}
+        """The port of the grader's own way to each service."""
         self.timings: list[Timing] = []
-        self._facts: dict[str, ServiceFacts] = {}
-        self._running: list[Running] = []
-        self._observers: list[Observer] = []
-        self._folder = folder
+        self.instances: dict[str, Running] = {}
+        self.isolation = Isolation()
         self.logs = folder / "logs"
-        self.logs.mkdir()
+        self.logs.mkdir(mode=0o700)
+        self._facts: dict[str, ServiceFacts] = {}
+        self._observers: list[Observer] = []
+        self._untold: list[FaultEvent] = []
+        """What the grader did between two scenarios."""
+        self._folder = folder
         self._environ = environ
+        self._hidden = hidden
         self._network: network.Network | None = None
         self._accounts = Accounts(self._roots)
+        self._watches: list[Watch] = []
         self._kept = 0
         self._traffic_before: tuple[Traffic, ...] = ()
         self._operations_before: dict[str, dict[str, int]] = {}
+        self._operations_kept: dict[str, Counter[str]] = {}
+        """Counts that a service has forgotten since, by crashing."""
+
+    @property
+    def network(self) -> network.Network:
+        assert self._network is not None, "the lab has not been booted"
+        return self._network
 
     @property
     def web(self) -> dict[str, Running]:
         """The instances that answer HTTP, by name."""
-        return {running.name: running for running in self._running if running.instance.answers_http}
+        return {name: running for name, running in self.instances.items() if running.instance.answers_http}
 
     @property
     def service_facts(self) -> tuple[ServiceFacts, ...]:
@@ -67,12 +89,6 @@ class RunningLab:
         self._kept += size
         return self._kept <= KEPT_REPLIES
 
-    async def set_delay(self, ms: int) -> None:
-        """Put every used service `ms` milliseconds away, each way."""
-        if self._network is not None:
-            for name in self.servers:
-                await self._network.delay(name, ms)
-
     async def timed(self, step: str, work: Awaitable[T]) -> T:
         """Await `work` and keep how long it took."""
         begun = time.perf_counter()
@@ -84,6 +100,15 @@ class RunningLab:
     async def boot(self) -> None:
         """Start everything. Raises a CrucibleError for what does not start, charged to whom it belongs to."""
         sources = {name: services.locate(name, self._environ) for name in self.plan.solution.services}
+        if os.geteuid() == 0:
+            os.umask(0o022)  # the solution's users are to get through what is made from here on
+        builds, home = workspace.build_folders(self._environ)
+        work = self._folder / "work"
+        work.mkdir(mode=0o711)
+        tools = workspace.tools(self._environ)
+        self.isolation = await asyncio.to_thread(
+            isolation.isolate, self._folder, [work, builds, home], tools, self._hidden
+        )
         self._network = network.Network.start(self._folder, self.logs / "network.log")
         try:
             async with asyncio.TaskGroup() as group:
@@ -92,16 +117,19 @@ class RunningLab:
                     group.create_task(self.timed(name, self._start_server(name, source)))
         except* CrucibleError as failed:
             raise failed.exceptions[0] from None
+        if attached := [it.upstream.port for it in self.servers.values() if it.source.kind == "attached"]:
+            defaults = [SERVICES[name].port for name, it in self.servers.items() if it.source.kind == "attached"]
+            await asyncio.to_thread(self.isolation.forbid, [*attached, *defaults])
         await self.timed("boot", self._start_solution(built.result()))
 
     async def _build(self) -> Path:
         solution = self.plan.solution
         return await workspace.build(
-            solution.folder, solution.build, self._environ, self.logs / "build.log", self.plan.deadlines.build
-        )
+            solution.folder, solution.build, self._environ, self.logs / "build.log", self.plan.deadlines.build,
+            self.isolation.builder,
+        )  # fmt: skip
 
     async def _start_server(self, name: str, source: Source) -> None:
-        assert self._network is not None
         folder = self._folder / "services" / name
         starting = asyncio.ensure_future(asyncio.to_thread(SERVICES[name].start, source, folder))
         try:
@@ -110,29 +138,36 @@ class RunningLab:
             with suppress(CrucibleError):
                 self.servers[name] = await starting
             raise
-        port = await self._network.link(network.PROBE, server, self.plan.network_ms)
-        added = await asyncio.to_thread(network.added_ms, server, port)
+        port = self.probes[name] = await self.network.link(network.PROBE, server, self.plan.network_ms)
+        ping = await asyncio.to_thread(server.pinger, "127.0.0.1", port)
+        added = await asyncio.to_thread(network.added_ms, server, ping)
+        by_port = await asyncio.to_thread(strangers.sees_ports, server, await self.network.ways(name))
+        del ping  # and with it its connection
+        self._watches.append(Watch(server, by_port))
         self._facts[name] = ServiceFacts(name, source.words, server.version, self.plan.network_ms, round(added, 3))
 
     async def _start_solution(self, tree: Path) -> None:
-        assert self._network is not None
         for instance in self.plan.instances:
             env = {"PATH": workspace.search_path(self._environ), **self.plan.solution.manifest.settings}
             for server in self.servers.values():
-                port = await self._network.link(instance.name, server, self.plan.network_ms)
+                port = await self.network.link(instance.name, server, self.plan.network_ms)
                 env |= server.environment("127.0.0.1", port)
-            log = self.logs / f"{instance.name}.log"
-            running = Running(instance, tree, self._folder / "work" / instance.name, log, env)
-            running.start()
-            self._running.append(running)
-        await self._wait_for(list(self.web.values()))
+            log, place = self.logs / f"{instance.name}.log", self._folder / "work" / instance.name
+            confined = self.isolation.confine(instance.name)
+            self.instances[instance.name] = Running(instance, tree, place, log, env, confined)
+        await self.start(list(self.instances.values()))
+
+    async def start(self, instances: list[Running]) -> None:
+        """Start these; returns when those that answer HTTP are healthy, or raises a CrucibleError."""
+        for running in instances:
+            await asyncio.to_thread(running.start)
+        await self._wait_for([running for running in instances if running.instance.answers_http])
 
     async def urls(self) -> dict[str, str]:
         """The environment in which a process started by hand reaches the same services, through the same network."""
-        assert self._network is not None
         found: dict[str, str] = {}
         for server in self.servers.values():
-            port = await self._network.link("hand.0", server, self.plan.network_ms)
+            port = await self.network.link("hand.0", server, self.plan.network_ms)
             found |= server.environment("127.0.0.1", port)
         return found
 
@@ -146,17 +181,18 @@ class RunningLab:
 
     async def revive(self) -> list[FaultEvent]:
         """Start again what has ended, so that one scenario's casualties are not charged to the next."""
-        dead = [running for running in self._running if running.ended is not None]
+        dead = [running for running in self.instances.values() if running.ended is not None]
         for running in dead:
-            running.kill()
-            running.start()
-        await self._wait_for([running for running in dead if running.instance.answers_http])
+            await asyncio.to_thread(running.kill)
+        await self.start(dead)
         return [FaultEvent("restarted", running.name, self.now_ns()) for running in dead]
 
     @asynccontextmanager
     async def watched(self, observer: Observer) -> AsyncIterator[None]:
         """While open, what happens to the solution's processes is recorded by `observer`."""
         self._observers.append(observer)
+        while self._untold:
+            self._tell(self._untold.pop(0))
         try:
             yield
             self._notice_deaths()
@@ -164,34 +200,80 @@ class RunningLab:
             self._observers.remove(observer)
 
     def _notice_deaths(self) -> None:
-        for running in self._running:
+        for running in self.instances.values():
             if (death := running.death()) is not None:
-                event = FaultEvent("died", running.name, self.now_ns(), detail={"status": death})
-                for observer in self._observers:
-                    observer.happened(event)
+                self._tell(FaultEvent("died", running.name, self.now_ns(), detail={"status": death}))
+
+    def _tell(self, event: FaultEvent) -> None:
+        for observer in self._observers:
+            observer.happened(event)
 
     async def watch(self) -> None:
-        """Notice deaths, bound the logs and sample the accounts, until cancelled."""
-        sampled = time.monotonic()
+        """Notice deaths, bound logs and memory and sample the accounts, until cancelled."""
+        sampled = looked = time.monotonic()
         while True:
             self._notice_deaths()
-            for running in self._running:
+            for running in self.instances.values():
                 workspace.cut(running.log)
             if time.monotonic() - sampled > SAMPLE_S:
                 await asyncio.to_thread(self._accounts.sample)
                 sampled = time.monotonic()
+                await self._end_what_grows()
+            if time.monotonic() - looked > STRANGERS_S:
+                looked = time.monotonic()
+                for watch in self._watches:
+                    await watch.look(partial(self.network.ways, watch.server.name))
             await asyncio.sleep(WATCH_S)
+
+    async def watch_crowds(self) -> None:
+        """End an instance that has more processes than it may, until cancelled. Apart from `watch`, which a crowd could
+        hold up for minutes: to read a process's memory is to wait for its forks."""
+        while True:
+            for name, number in (await asyncio.to_thread(self.isolation.crowded)).items():
+                detail: dict[str, JsonValue] = {"processes": number, "most": isolation.MOST_PROCESSES}
+                why = f"it had {number} processes, and may have {isolation.MOST_PROCESSES}"
+                await self._end_for(why, FaultEvent("too_many_processes", name, self.now_ns(), detail=detail))
+            await asyncio.sleep(SAMPLE_S)
+
+    async def _end_what_grows(self) -> None:
+        """End an instance that holds more memory than it may."""
+        for running in self.instances.values():
+            held, most = self._accounts.held.get(running.pid or 0, 0), isolation.MEMORY_LIMIT
+            if held > most:
+                detail: dict[str, JsonValue] = {"held_bytes": held, "limit_bytes": most}
+                why = f"it held {held >> 20:,} MiB of memory, and may hold {most >> 20:,}"
+                await self._end_for(why, FaultEvent("out_of_memory", running.name, self.now_ns(), detail=detail))
+
+    async def _end_for(self, why: str, event: FaultEvent) -> None:
+        await asyncio.to_thread(self.instances[event.subject].end_for, why)
+        if self._observers:
+            self._tell(event)
+        else:
+            self._untold.append(event)
+
+    @property
+    def bypasses(self) -> tuple[str, ...]:
+        """How the solution was seen to reach services past the lab network."""
+        return tuple(finding for watch in self._watches if (finding := watch.finding) is not None)
+
+    async def footprint(self) -> dict[str, int]:
+        """Bytes that each service stores for the solution, and that the processes of each type hold."""
+        stored = {name: await asyncio.to_thread(server.footprint) for name, server in self.servers.items()}
+        await asyncio.to_thread(self._accounts.sample)
+        return {name: size for name, size in stored.items() if size is not None} | self._accounts.memory()
+
+    def keep_counts(self, service: str, counts: Mapping[str, int]) -> None:
+        """Keep what `service` has forgotten by crashing."""
+        self._operations_kept.setdefault(service, Counter()).update(counts)
 
     async def begin_accounts(self) -> None:
         """Count traffic, CPU and operations from here on."""
-        assert self._network is not None
-        self._traffic_before = await self._network.traffic()
+        self._traffic_before = await self.network.traffic()
         await asyncio.to_thread(self._accounts.open)
         self._operations_before = await asyncio.to_thread(self._operations)
 
     async def traffic(self) -> tuple[Traffic, ...]:
-        assert self._network is not None
-        return network.less(await self._network.traffic(), self._traffic_before)
+        return network.less(await self.network.traffic(), self._traffic_before)
 
     async def usage(self) -> tuple[Usage, ...]:
         operations = await asyncio.to_thread(self._operations)
@@ -206,10 +288,13 @@ class RunningLab:
         )  # fmt: skip
 
     def _operations(self) -> dict[str, dict[str, int]]:
-        return {name: server.operations() for name, server in self.servers.items()}
+        return {
+            name: dict(Counter(server.operations()) + self._operations_kept.get(name, Counter()))
+            for name, server in self.servers.items()
+        }
 
     def _roots(self) -> Iterator[tuple[str, str, int]]:
-        for running in self._running:
+        for running in self.instances.values():
             if (pid := running.pid) is not None:
                 yield running.instance.type, "process", pid
         for server in self.servers.values():
@@ -219,7 +304,11 @@ class RunningLab:
     def close(self) -> None:
         """End everything that was started. Never raises; safe after a partial boot."""
         self.client.close()
-        for running in self._running:
+        for running in self.instances.values():
+            running.strike()
+        for running in self.instances.values():
+            running.end_for("the grade is over")
+        for running in self.instances.values():
             running.kill()
         if self._network is not None:
             self._network.stop()
@@ -227,6 +316,7 @@ class RunningLab:
             with suppress(Exception):  # whatever one server says, the others are stopped as well
                 server.stop()
         kill_all(family)
+        self.isolation.lift()
 
     def keep_logs(self, target: Path) -> None:
         """Move the logs to `target`, in place of earlier ones, and remove everything else that the run made."""
@@ -237,20 +327,30 @@ class RunningLab:
             workspace.cut(log)
         with suppress(OSError):
             shutil.copytree(self.logs, target, symlinks=True)
+            target.chmod(0o755)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @asynccontextmanager
-async def open_lab(plan: Plan, logs: Path, environ: Mapping[str, str]) -> AsyncIterator[RunningLab]:
-    """A lab to boot for `plan`; whatever ends the block, nothing of it stays but the logs, in `logs`."""
-    lab = RunningLab(plan, leftovers.make_run_folder(), environ)
-    watching = asyncio.create_task(lab.watch())
+async def open_lab(
+    plan: Plan, logs: Path, environ: Mapping[str, str], hidden: Sequence[Path] = ()
+) -> AsyncIterator[RunningLab]:
+    """A lab to boot for `plan`; whatever ends the block, nothing of it stays but the logs, in `logs`.
+
+    `hidden`: folders that the solution must not see.
+    """
+    lab = RunningLab(plan, leftovers.make_run_folder(), environ, hidden)
+    watching = [asyncio.create_task(lab.watch()), asyncio.create_task(lab.watch_crowds())]
     try:
         yield lab
     finally:
-        watching.cancel()
+        for task in watching:
+            task.cancel()
         lab.close()
         lab.keep_logs(logs)
+    for task in watching:
+        if task.done() and not task.cancelled():
+            task.result()  # who did not watch to the end has failed, and says how
 
 
 def _more(now: dict[str, int], before: dict[str, int]) -> dict[str, int]:

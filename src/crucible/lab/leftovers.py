@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from crucible.child import kill_all
+from crucible.lab.isolation import lift
 
 PREFIX = "crucible-run-"
 LONGEST = 60
@@ -41,6 +42,7 @@ def clear() -> str | None:
     for folder in _base().glob(f"{PREFIX}*"):
         if _is_ours(folder) and _abandoned(folder):
             processes += kill_all(lambda folder=folder: _living_in(folder))  # type: ignore[misc]
+            lift(folder.name)
             shutil.rmtree(folder, ignore_errors=True)
             folders += 1
     if not folders:
@@ -72,10 +74,14 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _living_in(folder: Path) -> list[psutil.Process]:
-    """Processes that have the folder as HOME, working directory or argument: whatever the run started has."""
+    """Processes that have the folder as HOME, working directory or argument, or that see the files as its solution
+    did: whatever the run started has, or does."""
     found = []
     for process in psutil.process_iter():
         try:
+            if _has_view_of(process, folder):
+                found.append(process)
+                continue
             home = process.environ().get("HOME", "")
             if str(folder) in (home, process.cwd()) or any(
                 part.startswith(f"{folder}/") for part in (home, process.cwd(), *process.cmdline())
@@ -84,3 +90,10 @@ def _living_in(folder: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return [process for process in found if process.pid != os.getpid()]
+
+
+def _has_view_of(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return f" {folder.name} " in Path(f"/proc/{process.pid}/mountinfo").read_text()
+    except OSError:  # it has ended, or this system has no such file
+        return False

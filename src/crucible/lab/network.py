@@ -6,16 +6,18 @@ import statistics
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from crucible.check import NetworkFault
 from crucible.child import Child
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Traffic
+from crucible.lab.strangers import Ways
 from crucible.services.base import Server, Upstream
 
 PROBE = "grader"
@@ -78,6 +80,27 @@ class Network:
         """Put `service` `ms` milliseconds away, each way, for every instance; what is on its way keeps its order."""
         await self._ask(do="delay", service=service, delay_ms=ms)
 
+    async def strike(self, service: str, kind: NetworkFault, most: int = 0) -> None:
+        """Put every way to `service` under a fault; one at a time for each service."""
+        await self._ask(do="strike", service=service, kind=kind, most=most)
+
+    async def heal(self, service: str) -> dict[str, int]:
+        """End the fault of `service`; what it did to the solution, by name of counter: the proof that it landed."""
+        did: Counter[str] = Counter()
+        for name, counters in (await self._ask(do="heal", service=service)).items():
+            if name != f"{service}/{PROBE}":
+                did.update(counters)
+        return dict(did)
+
+    async def reset(self, service: str) -> int:
+        """Reset every living connection to `service`; how many there were."""
+        return int((await self._ask(do="reset", service=service))["connections_reset"])
+
+    async def ways(self, service: str) -> Ways:
+        """The connections that were made to `service`, the grader's own through its link included."""
+        answer = await self._ask(do="ways", service=service)
+        return Ways(frozenset(answer["ports"]), int(answer["open"]))
+
     async def traffic(self) -> tuple[Traffic, ...]:
         """What every process type exchanged with every service since the start."""
         totals: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -111,9 +134,9 @@ def less(now: tuple[Traffic, ...], before: tuple[Traffic, ...]) -> tuple[Traffic
     return tuple(since(t) for t in now)
 
 
-def added_ms(server: Server, port: int) -> float:
-    """What the network adds to a round trip with `server`, in ms: the median ping through `port` less a direct one."""
-    return (_median_ping(server.pinger("127.0.0.1", port)) - _median_ping(server.pinger("", 0))) * 1000
+def added_ms(server: Server, ping: Callable[[], object]) -> float:
+    """What the network adds to a round trip with `server`, in ms: the median ping through it less a direct one."""
+    return (_median_ping(ping) - _median_ping(server.pinger("", 0))) * 1000
 
 
 def _median_ping(ping: Callable[[], object]) -> float:

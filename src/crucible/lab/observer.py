@@ -2,16 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from crucible.check import Call, Mode
+from crucible.check import Call, Mode, NetworkFault
 from crucible.evidence import FaultEvent, Op, Problem, Recording, Request, Result
 from crucible.lab.client import Reply, encode
+from crucible.lab.faults import Faults
 
 if TYPE_CHECKING:
     from crucible.lab.lab import RunningLab
@@ -33,6 +34,7 @@ class Observer:
         self._ops: list[Op] = []
         self._events: list[FaultEvent] = []
         self._facts: dict[str, JsonValue] = {}
+        self._faults = Faults(lab, self.happened)
 
     @property
     def replicas(self) -> tuple[str, ...]:
@@ -81,16 +83,40 @@ class Observer:
         targets = (call.target,) if self._lab.servers else self.replicas
         return list(await asyncio.gather(*(self.call(replace(call, target=target)) for target in targets)))
 
-    @asynccontextmanager
-    async def slow(self, ms: int) -> AsyncIterator[None]:
-        begun = self.now_ns()
-        try:
-            await self._lab.set_delay(ms)
-            yield
-        finally:
-            await self._lab.set_delay(self._lab.plan.network_ms)
-            for service in self.services:
-                self.happened(FaultEvent("slow", service, begun, self.now_ns(), {"ms_each_way": ms}))
+    @property
+    def instances(self) -> tuple[str, ...]:
+        return tuple(self._lab.instances)
+
+    @property
+    def in_flight(self) -> int:
+        return self._lab.client.in_flight
+
+    def slow(self, ms: int, service: str | None = None) -> AbstractAsyncContextManager[None]:
+        return self._faults.slow(ms, service)
+
+    def fault(self, service: str, kind: NetworkFault, *, most: int = 0) -> AbstractAsyncContextManager[None]:
+        return self._faults.network(service, kind, most)
+
+    async def reset(self, service: str) -> None:
+        await self._faults.reset(service)
+
+    async def crash(self, service: str, down_s: float = 0.5) -> None:
+        await self._faults.crash(service, down_s)
+
+    async def kill(self, *instances: str) -> None:
+        await self._faults.kill(instances)
+
+    async def start(self, *instances: str) -> None:
+        await self._faults.start(instances)
+
+    async def terminate(self, instance: str, grace_s: float = 10.0) -> None:
+        await self._faults.terminate(instance, grace_s)
+
+    def paused(self, *instances: str) -> AbstractAsyncContextManager[None]:
+        return self._faults.paused(instances)
+
+    async def footprint(self) -> dict[str, int]:
+        return await self._lab.footprint()
 
     def note(self, name: str, value: JsonValue) -> None:
         self._facts[name] = value

@@ -15,7 +15,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from crucible.child import Child
+from crucible.confinement import Confinement
 from crucible.errors import CrucibleError, Fault
+from crucible.lab.isolation import hand_over
 
 MADE_BY_BUILDS = frozenset({".venv", "venv", "node_modules", "__pycache__"})
 """Folders that are never taken from the learner's directory: a build makes them, and they name absolute paths."""
@@ -63,13 +65,30 @@ def build_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
     return found | kept | {"PATH": search_path(environ), "HOME": str(home), "TMPDIR": str(home / "tmp")}
 
 
-async def build(folder: Path, command: str | None, environ: Mapping[str, str], log: Path, deadline_s: float) -> Path:
-    """The built tree of the solution in `folder`: from the cache where nothing has changed. Charged to the learner."""
-    cache = cache_folder(environ)
-    builds = cache / "builds"
-    home = cache / "home"
+def build_folders(environ: Mapping[str, str]) -> tuple[Path, Path]:
+    """Where built trees are kept, and the home folder of builds, with the package managers' caches; made if need be."""
+    builds = cache_folder(environ) / "builds"
+    home = cache_folder(environ) / "home"
     for path in (builds, home / "tmp"):
         path.mkdir(parents=True, exist_ok=True)
+    if builds.stat().st_uid == os.geteuid():
+        builds.chmod(0o711)  # nobody but who knows a build's name finds it
+    return builds, home
+
+
+def tools(environ: Mapping[str, str]) -> list[Path]:
+    """The folders that hold the programs which builds and solutions use."""
+    named = [value for value in build_environment(environ, Path("/")).values() if value.startswith("/")]
+    return [Path(part) for part in [*search_path(environ).split(":"), *named] if part != "/" and Path(part).is_dir()]
+
+
+async def build(
+    folder: Path, command: str | None, environ: Mapping[str, str], log: Path, deadline_s: float, builder: Confinement
+) -> Path:
+    """The built tree of the solution in `folder`: from the cache where nothing has changed. Charged to the learner."""
+    builds, home = build_folders(environ)
+    if builder.uid is not None and home.stat().st_uid != builder.uid:
+        await asyncio.to_thread(hand_over, home, builder)
     try:
         files = list(_files(folder))
         _refuse_too_much(folder, files)
@@ -88,7 +107,8 @@ async def build(folder: Path, command: str | None, environ: Mapping[str, str], l
         try:
             _copy(folder, files, place / "tree")
             if command is not None:
-                await _run(command, place / "tree", build_environment(environ, home), log, deadline_s)
+                hand_over(place / "tree", builder)
+                await _run(command, place / "tree", build_environment(environ, home), log, deadline_s, builder)
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
@@ -164,8 +184,10 @@ def _copy(folder: Path, files: list[Path], target: Path) -> None:
         shutil.copy2(folder / path, target / path, follow_symlinks=False)
 
 
-async def _run(command: str, tree: Path, env: dict[str, str], log: Path, deadline_s: float) -> None:
-    child = Child.start(["/bin/sh", "-c", command], cwd=tree, log=log, env=env)
+async def _run(
+    command: str, tree: Path, env: dict[str, str], log: Path, deadline_s: float, builder: Confinement
+) -> None:
+    child = Child.start(["/bin/sh", "-c", command], cwd=tree, log=log, env=env, confined=builder)
     end = time.monotonic() + deadline_s
     try:
         while child.returncode is None and time.monotonic() < end:

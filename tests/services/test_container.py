@@ -1,0 +1,166 @@
+"""An attached server is crashed by its container, through a stand-in for docker that ends and starts a real Valkey."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from support.peers import eventually, gone, unused_port
+from support.solutions import temporary_folder
+
+from crucible.check import NotCausedError
+from crucible.errors import CrucibleError, Fault
+from crucible.services import SERVICES, Server, locate
+
+NEVER = Retry(NoBackoff(), 0)
+DOCKER = """#!/bin/sh
+echo "$*" >> {folder}/asked
+case "$*" in
+    "kill --signal KILL box")
+        pid=$(cat {folder}/pid)
+        kill -KILL "$pid"
+        while [ -e "/proc/$pid/fd/0" ]; do sleep 0.01; done ;;
+    "start box")
+        {valkey} --port {port} --dir {folder} --save "" --daemonize yes --pidfile {folder}/pid {options} ;;
+    *)
+        echo "Error response from daemon: No such container: $2" >&2
+        exit 1 ;;
+esac
+"""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A Valkey in the only container that the stand-in knows."""
+
+    folder: Path
+    port: int
+
+    @property
+    def pid(self) -> int:
+        return int((self.folder / "pid").read_text())
+
+    @property
+    def asked(self) -> list[str]:
+        """Of docker, since the server was first started."""
+        return (self.folder / "asked").read_text().splitlines()[1:]
+
+    def attach(self, **environ: str) -> Server:
+        named = {"CRUCIBLE_REDIS_URL": f"redis://127.0.0.1:{self.port}", "CRUCIBLE_REDIS_CONTAINER": "box"}
+        return SERVICES["redis"].start(locate("redis", named | environ), self.folder)
+
+    def is_up(self) -> bool:
+        try:
+            with redis.Redis(port=self.port, retry=NEVER) as client:
+                return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+
+@pytest.fixture(params=[""])
+def box(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
+    """The server runs with the options that the parameter is."""
+    with temporary_folder() as folder:
+        box = Box(folder, unused_port())
+        docker = folder / "bin" / "docker"
+        docker.parent.mkdir()
+        docker.write_text(
+            DOCKER.format(folder=folder, valkey=locate("redis", {}).location, port=box.port, options=request.param)
+        )
+        docker.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
+        assert os.spawnlp(os.P_WAIT, "docker", "docker", "start", "box") == 0
+        eventually(box.is_up, what="a Valkey in its container")
+        yield box
+        with suppress(ProcessLookupError):
+            os.kill(box.pid, signal.SIGKILL)
+        eventually(lambda: gone(box.pid), what="the end of the Valkey")
+
+
+def as_solution(server: Server, box: Box) -> "redis.Redis":
+    return redis.Redis.from_url(server.environment("127.0.0.1", box.port)["REDIS_URL"], retry=NEVER)
+
+
+def test_a_crash_kills_the_container_and_a_restart_starts_it_again(box: Box) -> None:
+    server, before = box.attach(), box.pid
+    with as_solution(server, box) as client:
+        client.set("a", "b")
+        server.crash()
+        assert gone(before)
+        assert not box.is_up()
+        with pytest.raises(redis.ConnectionError):
+            client.get("a")
+    server.restart()
+    assert box.pid != before
+    assert server.operations().get("get", 0) == 0
+    assert box.asked == ["kill --signal KILL box", "start box"]
+    server.stop()
+
+
+def test_a_restarted_server_knows_the_solution_as_before(box: Box) -> None:
+    server = box.attach()
+    url = server.environment("127.0.0.1", box.port)["REDIS_URL"]
+    server.crash()
+    server.restart()
+    assert server.environment("127.0.0.1", box.port)["REDIS_URL"] == url
+    with as_solution(server, box) as client:
+        assert client.set("a", "b")
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.config_set("maxmemory", 1)
+    server.stop()
+    with redis.Redis(port=box.port) as client:
+        assert client.acl_users() == ["default"]
+
+
+@pytest.mark.parametrize("box", ["--rename-command ACL ''"], indirect=True)
+def test_a_server_that_keeps_no_users_is_restarted_without(box: Box) -> None:
+    server = box.attach()
+    server.crash()
+    server.restart()
+    with as_solution(server, box) as client:
+        assert client.set("a", "b")
+    server.stop()
+
+
+def test_a_server_whose_container_is_not_known_is_not_crashed(box: Box) -> None:
+    server = box.attach(CRUCIBLE_REDIS_CONTAINER="")
+    with pytest.raises(NotCausedError, match=rf"127\.0\.0\.1:{box.port} can only be crashed by its container's id"):
+        server.crash()
+    assert box.is_up()
+    assert box.asked == []
+    server.stop()
+
+
+def test_what_docker_says_is_why_a_crash_was_not_caused(box: Box) -> None:
+    server = box.attach(CRUCIBLE_REDIS_CONTAINER="other")
+    with pytest.raises(NotCausedError, match=r"`docker kill` said: Error response from daemon: No such container"):
+        server.crash()
+    assert box.is_up()
+    server.stop()
+
+
+def test_where_there_is_no_docker_a_crash_is_not_caused(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = box.attach()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NotCausedError, match="`docker kill` could not be run"):
+        server.crash()
+    assert box.is_up()
+    server.stop()
+
+
+def test_a_container_that_does_not_start_again_is_crucibles_fault(box: Box) -> None:
+    server = box.attach()
+    server.crash()
+    (box.folder / "bin" / "docker").write_text("#!/bin/sh\necho no space left on device >&2; exit 125\n")
+    with pytest.raises(CrucibleError, match="no space left on device") as told:
+        server.restart()
+    assert told.value.fault is Fault.CRUCIBLE
+    server.stop()
