@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from pydantic import JsonValue
 from support import evidence_builder as build
 from support import golden, hostile
 
 from crucible.challenges import folder_of
 from crucible.check import Finding, Measure, Outcome
-from crucible.evidence import Evidence, from_json
+from crucible.evidence import Evidence, FaultEvent, from_json
 from crucible.manifest import read_manifest
 from crucible.report import render_summary
 from crucible.report.summary import BUDGET_BYTES
@@ -23,6 +24,7 @@ from crucible.verdict import judge
 RUNS = {
     "pass": build.evidence(),
     "fail": build.racing(14, profile="public-api"),
+    "ended": build.ended(),
     "not-started": build.unfinished(status=501),
     "no-contact": build.unfinished(status=None),
 }
@@ -79,6 +81,22 @@ def test_a_service_that_was_never_asked_is_said_to_have_had_no_traffic() -> None
     text = summary(build.evidence(traffic=()))
     assert '[("redis, no traffic")]' in text
     assert "| – | redis | no traffic | 0 | 0 | – | – |" in text
+
+
+def test_what_befell_a_process_is_told_once_and_what_the_grader_did_to_it_is_not() -> None:
+    text = summary(build.ended())
+    assert text.count("- web.0 ended by itself with status 1 (2 times)") == 1
+    assert "- web.0 held 2,311 MiB of memory, and may hold 2,048 MiB: the grader ended it" in text
+    assert len(re.findall("^- web.0 ", text, re.MULTILINE)) == 5
+
+
+@pytest.mark.parametrize("kind", ["died", "out_of_memory", "too_many_processes"])
+@pytest.mark.parametrize("detail", [{}, {"status": None, "held_bytes": "x"}, {"status": -4711, "most": []}])
+def test_an_event_without_its_detail_spoils_no_report(kind: str, detail: dict[str, JsonValue]) -> None:
+    first, *rest = build.PASSING
+    events = (FaultEvent(kind, "web.0", 1, detail=detail),)
+    text = summary(build.evidence(recordings=(replace(first, events=events), *rest)))
+    assert "- web.0 " in text
 
 
 def test_no_design_is_called_wrong() -> None:

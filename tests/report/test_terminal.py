@@ -17,6 +17,7 @@ from crucible.verdict import judge
 RUNS = {
     "pass": build.evidence(),
     "fail": build.racing(14, profile="public-api"),
+    "ended": build.ended(),
     "not-started": build.unfinished(status=501),
     "no-contact": build.unfinished(status=None),
 }

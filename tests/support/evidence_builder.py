@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from crucible.check import Check, Finding, History, Lab, Measure, Outcome, Scenario, Suite
 from crucible.evidence import (
     Evidence,
+    FaultEvent,
     Machine,
     Op,
     Problem,
@@ -178,6 +179,23 @@ def racing(allowed: int, **changes: Any) -> Evidence:
     """A run in which a race admitted so many of ten."""
     race = recording("race", ops(allowed, reply={"allowed": True, "remaining": 0}))
     return evidence(recordings=(PASSING[0], race, PASSING[2]), **changes)
+
+
+def ended(subject: str = "web.0", **changes: Any) -> Evidence:
+    """A run in which processes ended by themselves, or took more than they may; two scenarios saw the first."""
+    first = FaultEvent("died", subject, 1 * MS, detail={"status": 1})
+    events = (
+        first,
+        FaultEvent("restarted", subject, 2 * MS),
+        replace(first, at_ns=3 * MS),
+        FaultEvent("died", subject, 4 * MS, detail={"status": -11}),
+        FaultEvent("died", subject, 5 * MS, detail={"status": -9}),
+        FaultEvent("out_of_memory", subject, 6 * MS, detail={"held_bytes": 2311 << 20, "limit_bytes": 2 << 30}),
+        FaultEvent("too_many_processes", subject, 7 * MS, detail={"processes": 301, "most": 256}),
+        FaultEvent("kill", subject, 8 * MS, detail={"further_processes": 0}),
+    )
+    contact, race, steady = PASSING
+    return evidence(recordings=(contact, replace(race, events=events), replace(steady, events=(first,))), **changes)
 
 
 def unfinished(**changes: Any) -> Evidence:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from crucible.evidence import Evidence, Request, ServiceFacts, Timing, Traffic
+from crucible.evidence import Evidence, FaultEvent, Request, ServiceFacts, Timing, Traffic
 
 _TEXTS = {
     "command": "::error file=a::pwned\n::set-output name=a::b",
@@ -60,11 +60,15 @@ def everywhere(evidence: Evidence, text: str) -> Iterator[Evidence]:
     yield wordy(evidence, text)
     first = evidence.recordings[1]
     op = replace(first.ops[0], target=text, request=Request(text, text, {text: text}))
+    events = tuple(
+        FaultEvent(kind, text, 1, detail=dict.fromkeys(("status", "held_bytes", "processes", "most"), text))
+        for kind in ("died", "out_of_memory", "too_many_processes", text)
+    )
     traffic = Traffic(text, text, 1, 1, 1, 1, 1)
     yield replace(
         wordy(evidence, text),
         profile=text,
-        recordings=(evidence.recordings[0], replace(first, ops=(op,) * 14), evidence.recordings[2]),
+        recordings=(evidence.recordings[0], replace(first, ops=(op,) * 14, events=events), evidence.recordings[2]),
         process_types=("web", text),
         traffic=(*evidence.traffic, traffic, replace(traffic, process="web"), replace(traffic, service="redis")),
         services=(*evidence.services, ServiceFacts(text, text, text, 1.0, None), ServiceFacts("x", text, text, 1, 1)),

@@ -38,13 +38,15 @@ def main() -> None:
 @click.option("--profile", metavar="P", help="Judge for this business instead of the one in crucible.yaml.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Choose keys and orders as an earlier grade did.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Default: DIR/.crucible")
+@click.option("--private", multiple=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="A folder that the solution must not see; repeatable.")  # fmt: skip
 @click.option("--network", type=click.IntRange(0, 100), default=1, show_default=True, metavar="MS",
               help="Delay between the solution and its services, each way, in ms.")  # fmt: skip
 @click.option("--build-timeout", type=click.FloatRange(1), default=Deadlines.build, show_default=True, metavar="S")
 @click.option("--boot-timeout", type=click.FloatRange(1), default=Deadlines.boot, show_default=True, metavar="S")
 def grade_command(
     folder: Path, mode: str, checks: tuple[str, ...], profile: str | None, seed: int | None, output: Path | None,
-    network: int, build_timeout: float, boot_timeout: float,
+    private: tuple[Path, ...], network: int, build_timeout: float, boot_timeout: float,
 ) -> None:  # fmt: skip
     """Grade the solution in DIR on servers of its own, and write what was seen and what follows to DIR/.crucible.
 
@@ -60,6 +62,7 @@ def grade_command(
         profile=profile,
         network_ms=network,
         deadlines=Deadlines(build_timeout, boot_timeout),
+        private=private,
     )
     _leave(partial(_grade, request))
 

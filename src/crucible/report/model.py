@@ -1,8 +1,12 @@
 """What both renderings show, decided once: rows, timelines, tables. Strings here are still unescaped."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+import signal
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from pydantic import JsonValue
 
 from crucible import contact
 from crucible.check import Outcome
@@ -184,6 +188,15 @@ def architecture(evidence: Evidence) -> Architecture:
     return Architecture(f"{requests:,}", processes[:MOST_LINES], edges, silent[:MOST_LINES])
 
 
+def mishaps(evidence: Evidence) -> tuple[str, ...]:
+    """One sentence for each way in which a process ended, or was ended, without the grader testing anything by it."""
+    events = {(it.kind, it.subject, it.at_ns): it for recording in evidence.recordings for it in recording.events}
+    times = Counter(
+        f"{plain(it.subject, 40)} {_MISHAPS[it.kind](it.detail)}" for it in events.values() if it.kind in _MISHAPS
+    )
+    return tuple(f"{what} ({count} times)" if count > 1 else what for what, count in times.items())[:MOST_LINES]
+
+
 def network(evidence: Evidence) -> tuple[str, ...]:
     """One sentence per service: where it came from, and how far away it was."""
     return tuple(
@@ -240,6 +253,36 @@ def _step(op: Op, moment: str) -> Step:
     if op.status is not None and op.error:
         answer += f", {plain(op.error, 120)}"
     return Step(moment, plain(op.target, 20), asked, f"{answer} ({(op.received_ns - op.sent_ns) / 1e6:,.1f} ms)")
+
+
+def _how_it_died(detail: Mapping[str, JsonValue]) -> str:
+    status = detail.get("status")
+    if not isinstance(status, int) or status >= 0:
+        return f"ended by itself with status {status}"
+    if status == -signal.SIGKILL:
+        return "was ended by SIGKILL, and not by the grader: a machine that is out of memory does that"
+    name = next((it.name for it in signal.Signals if it == -status), f"signal {-status}")
+    return f"was ended by {name}, and not by the grader"
+
+
+def _how_it_grew(detail: Mapping[str, JsonValue]) -> str:
+    held, most = (_mebibytes(detail.get(name)) for name in ("held_bytes", "limit_bytes"))
+    return f"held {held} of memory, and may hold {most}: the grader ended it"
+
+
+def _how_it_multiplied(detail: Mapping[str, JsonValue]) -> str:
+    return f"had {detail.get('processes')} processes, and may have {detail.get('most')}: the grader ended it"
+
+
+_MISHAPS: dict[str, Callable[[Mapping[str, JsonValue]], str]] = {
+    "died": _how_it_died,
+    "out_of_memory": _how_it_grew,
+    "too_many_processes": _how_it_multiplied,
+}
+
+
+def _mebibytes(value: JsonValue) -> str:
+    return f"{value >> 20:,} MiB" if isinstance(value, int) else "an unknown amount"
 
 
 def _bytes(count: int) -> str:

@@ -34,6 +34,7 @@ def render_terminal(verdict: Verdict, evidence: Evidence, manifest: Manifest, co
     _steps(model.first_requests(verdict, evidence), console)
     _checks(verdict, console)
     _details(verdict, console)
+    _mishaps(evidence, console)
     _positions(verdict, manifest, console)
     _architecture(evidence, console)
     _run(verdict, evidence, console)
@@ -93,6 +94,17 @@ def _steps(steps: Iterable[model.Step], console: Console) -> None:
         table.add_row("", Text("→", justify="right"), _cell(step.answered))
     if table.row_count:
         console.print(Padding(table, (1, 0, 1, 4)))
+
+
+def _mishaps(evidence: Evidence, console: Console) -> None:
+    lines = model.mishaps(evidence)
+    if not lines:
+        return
+    _heading("what happened to your processes (no fault that the grader put in)", console)
+    table = _table("")
+    for line in lines:
+        table.add_row(_cell(line))
+    console.print(Padding(table, (0, 0, 0, 2)))
 
 
 def _positions(verdict: Verdict, manifest: Manifest, console: Console) -> None:
