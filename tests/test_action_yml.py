@@ -27,7 +27,7 @@ def environment(values: dict[str, str]) -> dict[str, str]:
 
 
 def test_every_input_has_its_field_in_the_settings() -> None:
-    runner = {"temp", "output_file", "summary_file"}
+    runner = {"temp", "output_file", "summary_file", "private"}
     assert {name.replace("-", "_") for name in ACTION["inputs"]} == {f.name for f in fields(actions.Settings)} - runner
 
 

@@ -24,7 +24,6 @@ folder = next(pathlib.Path(a.removeprefix("--output=")) for a in sys.argv if a.s
 (folder.parent / "seen.json").write_text(json.dumps({"arguments": sys.argv[1:], "environ": dict(os.environ)}))
 sys.stdout.write(plan["prints"])
 if plan["files"] is not None:
-    folder.mkdir()
     for name, text in plan["files"].items():
         (folder / name).write_text(text)
 sys.exit(plan["code"])
@@ -127,6 +126,7 @@ def test_settings_come_from_the_environment(runner: Runner) -> None:
         temp=runner.root / "temp",
         output_file=runner.root / "output",
         summary_file=runner.root / "summary.md",
+        private=(runner.root, runner.root / "temp" / "_runner_file_commands"),
     )
 
 
@@ -176,8 +176,10 @@ def test_a_pass_leaves_the_summary_the_outputs_and_a_notice(runner: Runner) -> N
 def test_the_grader_is_called_with_the_inputs(runner: Runner) -> None:
     step = runner.step(0, outcome="passed", mode="full", profile="--output=x", seed="7", working_directory="-w")
     workspace = runner.root / "workspace"
+    private = [f"--private={it}" for it in (runner.root, runner.root / "temp" / "_runner_file_commands")]
     assert step.arguments == [
-        *("grade", "--full", f"--output={step.folder}", "--profile=--output=x", "--seed=7", "--", f"{workspace}/-w")
+        *("grade", "--full", f"--output={step.folder}", "--profile=--output=x", "--seed=7", *private),
+        *("--", f"{workspace}/-w"),
     ]
 
 

@@ -1,13 +1,15 @@
 """The Action: one grade as a step of a GitHub workflow. The only module that knows the runner's variables and files.
 
 The grade runs as a child process: whatever becomes of it, this step still says so in the summary, the outputs and one
-annotation.
+annotation. Where the runner's user may become root, the grader is root, which can keep the solution to itself; this
+step, which writes the runner's files, stays the runner's user.
 """
 
 import html
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +22,8 @@ from pathlib import Path
 from typing import BinaryIO, Literal, cast, get_args
 
 from crucible.errors import CrucibleError, Fault
-from crucible.github import commands
+from crucible.github import as_root, commands
+from crucible.github.as_root import GRADER
 
 Mode = Literal["quick", "full"]
 FailOn = Literal["gates", "never"]
@@ -32,8 +35,9 @@ EXCERPT = 20_000
 """Characters of terminal output in the summary of a grade that left none."""
 COLUMNS = "120"
 """Width of the report in the step's log, which is no terminal and has none of its own."""
-GRADER = (sys.executable, "-I", "-u", "-X", "utf8", "-m", "crucible.cli.main")
-"""Isolated: the current folder is the learner's, and must not be able to replace one of Python's modules."""
+AS_ROOT = (sys.executable, "-I", "-u", "-X", "utf8", "-m", "crucible.github.as_root")
+COMMAND_FILES = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STEP_SUMMARY", "GITHUB_STATE")
+"""Variables that name the files by which any process may steer the job."""
 USAGE, ERROR, INTERRUPTED = 2, 3, 130
 
 _OUTCOMES_OF_CODE: dict[int, frozenset[str]] = {
@@ -57,6 +61,8 @@ class Settings:
     temp: Path
     output_file: Path
     summary_file: Path
+    private: tuple[Path, ...]
+    """The folders of the runner's command files, which are none of the solution's business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,13 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         temp=_runner_path(environ, "RUNNER_TEMP"),
         output_file=_runner_path(environ, "GITHUB_OUTPUT"),
         summary_file=_runner_path(environ, "GITHUB_STEP_SUMMARY"),
+        private=_private(environ),
     )
+
+
+def _private(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    folders = {Path(environ[name]).parent for name in COMMAND_FILES if environ.get(name)}
+    return tuple(sorted({*folders, _runner_path(environ, "RUNNER_TEMP") / "_runner_file_commands"}))
 
 
 def _choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
@@ -122,23 +134,42 @@ def grader_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {"COLUMNS": COLUMNS} | kept
 
 
-def run_grader(command: Sequence[str], log: Path, environ: Mapping[str, str], echo: BinaryIO) -> int:
+def sudo() -> tuple[str, ...]:
+    """The command by which this user becomes root without being asked anything; empty where it cannot, or is root."""
+    program = shutil.which("sudo")
+    if sys.platform != "linux" or os.geteuid() == 0 or program is None:
+        return ()
+    may = subprocess.run([program, "-n", "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return (program, "-n", "--") if may.returncode == 0 else ()
+
+
+def run_grader(command: Sequence[str], log: Path, environ: Mapping[str, str], echo: BinaryIO, *, told: bool) -> int:
     """Run `command`, its output in `log` and, as it comes, in `echo`; its exit code, 128 + n where signal n ended it.
 
-    SIGINT and SIGTERM are passed on, and the grader is waited for: it has things to clear away.
+    SIGINT and SIGTERM are passed on, and the grader is waited for: it has things to clear away. `told`: `as_root` is
+    between, which is told the environment, and to stop, on its standard input.
     """
+    wanted = grader_environment(environ)
     with log.open("wb") as sink:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, env=grader_environment(environ)
-        )
+            command, stdin=subprocess.PIPE if told else subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
+            env=wanted,
+        )  # fmt: skip
+    arrived: list[int] = []
     signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda sent, _frame: child.send_signal(sent)) for number in signals]
+    before = [signal.signal(number, lambda sent, _frame: arrived.append(sent)) for number in signals]
     try:
+        if child.stdin is not None:
+            with suppress(BrokenPipeError):  # it has ended, and will say with what
+                child.stdin.write(as_root.pack(wanted))
+                child.stdin.flush()
         with log.open("rb") as source:
             code = None
             while code is None:
                 with suppress(subprocess.TimeoutExpired):
                     code = child.wait(timeout=0.2)
+                if arrived:
+                    _stop(child, arrived.pop())
                 echo.write(source.read())
                 echo.flush()
     finally:
@@ -147,18 +178,26 @@ def run_grader(command: Sequence[str], log: Path, environ: Mapping[str, str], ec
     return code if code >= 0 else 128 - code
 
 
+def _stop(child: "subprocess.Popen[bytes]", number: int) -> None:
+    if child.stdin is not None:
+        child.stdin.close()
+    else:
+        child.send_signal(number)
+
+
 def grade(
-    settings: Settings, folder: Path, grader: Sequence[str], environ: Mapping[str, str], echo: BinaryIO
+    settings: Settings, folder: Path, grader: Sequence[str], environ: Mapping[str, str], echo: BinaryIO, *, told: bool
 ) -> Conclusion:
     """Grade into `folder`, show the terminal output where no line of it can be a command, and say what came of it."""
     command = [*grader, "grade", f"--{settings.mode}", f"--output={folder}"]
     command += [f"--profile={settings.profile}"] if settings.profile else []
     command += [f"--seed={settings.seed}"] if settings.seed is not None else []
+    command += [f"--private={it}" for it in settings.private]
     command += ["--", str(settings.working_directory)]
+    folder.mkdir()
     log = folder.with_suffix(".terminal")
     with commands.stopped(echo, uuid.uuid4().hex):
-        code = run_grader(command, log, environ, echo)
-    folder.mkdir(exist_ok=True)
+        code = run_grader(command, log, environ, echo, told=told)
     log.replace(folder / "terminal.txt")
     return conclude(folder / "result.json", code)
 
@@ -223,7 +262,7 @@ def write_outputs(settings: Settings, folder: Path, outcome: str) -> None:
             target.write(commands.output(name, value, f"ghadelimiter_{uuid.uuid4()}"))
 
 
-def main(environ: Mapping[str, str] | None = None, grader: Sequence[str] = GRADER) -> int:
+def main(environ: Mapping[str, str] | None = None, grader: Sequence[str] | None = None) -> int:
     """Run the step; its exit code."""
     environ = os.environ if environ is None else environ
     echo = sys.stdout.buffer
@@ -232,8 +271,11 @@ def main(environ: Mapping[str, str] | None = None, grader: Sequence[str] = GRADE
     except CrucibleError as error:
         echo.write(commands.annotation("error", "Crucible", f"{error}; {error.fix}"))
         return USAGE
+    become_root = sudo() if grader is None else ()
+    if grader is None:
+        grader = (*become_root, *AS_ROOT) if become_root else GRADER
     folder = Path(tempfile.mkdtemp(prefix="crucible-", dir=settings.temp)) / "evidence"
-    conclusion = grade(settings, folder, grader, environ, echo)
+    conclusion = grade(settings, folder, grader, environ, echo, told=bool(become_root))
     with settings.summary_file.open("a", encoding="utf-8", errors="replace") as target:
         target.write(step_summary(folder, conclusion))
     write_outputs(settings, folder, conclusion.outcome)
