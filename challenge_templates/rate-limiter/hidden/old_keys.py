@@ -1,0 +1,170 @@
+"""Keys that are used once: what equal batches of them leave behind."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from crucible.check import Call, Finding, History, JsonValue, Lab, Outcome
+from crucible.evidence import Op
+
+from .requests import LONG_MS, allowed, check, fresh, limit, put_limit, taken
+
+ONCE_MS = 500
+FORGOTTEN_S = 2 * ONCE_MS / 1000 + 10
+WORKERS = 12
+MOST = {"quick": 1_000, "full": 5_000}
+BATCH_S = {"quick": 4.0, "full": 15.0}
+FEWEST = 250
+"""Keys in a batch below which what they leave is too little to be told from anything else."""
+FLOOR = {"store": 64_000, "process": 400_000}
+"""Bytes by which a subject may grow for any reason: pages, a heap that warms up."""
+
+
+def long_key(rng: Random) -> str:
+    """As long as a key may be, so that one that is kept weighs something."""
+    return (fresh(rng, "once") * 6)[:128]
+
+
+async def in_turn(lab: Lab, calls: Sequence[Call], within_s: float) -> list[Op]:
+    """Make the calls, `WORKERS` at a time, as far as they get in that time: no more than a design can take."""
+    end_ns, waiting, done = lab.now_ns() + int(within_s * 1e9), iter(calls), []
+
+    async def work(calls: Iterator[Call]) -> None:
+        for call in calls:
+            done.append(await lab.call(call))
+            if lab.now_ns() > end_ns:
+                return
+
+    await asyncio.gather(*(work(waiting) for _ in range(WORKERS)))
+    return done
+
+
+async def set_once(lab: Lab, keys: Sequence[str], within_s: float) -> list[str]:
+    """The keys whose limit was taken everywhere."""
+    places = lab.replicas[:1] if lab.services else lab.replicas
+    puts = [limit(place, key, 5, ONCE_MS, "once") for key in keys for place in places]
+    if len(places) == 1:  # any replica may be told
+        puts = [limit(lab.replicas[i % len(lab.replicas)], key, 5, ONCE_MS, "once") for i, key in enumerate(keys)]
+    ops = await in_turn(lab, puts, within_s)
+    told: dict[str, int] = {}
+    for op in ops:
+        key = op.request.path.rsplit("/", 1)[1]
+        told[key] = told.get(key, 0) + taken(op)
+    return [key for key in keys if told.get(key) == len(places)]
+
+
+async def old_keys(lab: Lab, rng: Random) -> None:
+    """All batches have their limits before their first footprint, because a limit may stay. While the first batch grows
+    old, as many checks ask for one key: what grows then is not what keys leave behind."""
+    most, within_s, busy = MOST[lab.mode], BATCH_S[lab.mode], fresh(rng, "busy")
+    await put_limit(lab, limit(lab.replicas[0], busy, 5, LONG_MS, "once/busy"))
+    keys = await set_once(lab, [long_key(rng) for _ in range(2 * most)], within_s)
+    await lab.sleep(1.0)
+
+    async def use(name: str, own: Sequence[str]) -> int:
+        calls = [check(lab.replicas[i % len(lab.replicas)], key, f"once/{name}") for i, key in enumerate(own)]
+        return len(await in_turn(lab, calls, within_s))
+
+    async def weigh(when: str) -> dict[str, int]:
+        found = await lab.footprint()
+        lab.note(f"footprint/{when}", dict(found))
+        return found
+
+    before = await weigh("before")
+    size = await use("first", keys[: len(keys) // 2])
+    first = await weigh("first")
+    idle = [check(lab.replicas[i % len(lab.replicas)], busy, "once/busy") for i in range(size)]
+    begun = lab.now_ns()
+    await lab.paced(idle, 0.9 * FORGOTTEN_S / max(1, size))
+    await lab.sleep(max(0.0, FORGOTTEN_S - (lab.now_ns() - begun) / 1e9))
+    await weigh("waited")
+    await use("second", keys[size : 2 * size])
+    second = await weigh("second")
+    if any(
+        grows(it in lab.services, first[it] - before[it], second[it] - first[it])
+        for it in before.keys() & first.keys() & second.keys()
+    ):
+        await lab.sleep(FORGOTTEN_S)
+        await weigh("waited once more")
+        more = await set_once(lab, [long_key(rng) for _ in range(size)], within_s)
+        await weigh("set")
+        await use("third", more)
+        await weigh("third")
+
+
+def grows(is_store: bool, first: int, *later: int) -> bool:
+    """Whether each later batch left about as much as the first one did, in bytes, and more than happens by itself."""
+    floor = FLOOR["store" if is_store else "process"]
+    return first >= floor and all(it >= floor and it > first / 2 for it in later)
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Of one store, or of the processes of one type, in bytes."""
+
+    subject: str
+    is_store: bool
+    first: int
+    waiting: int
+    """While as many checks asked for a key that was there already."""
+    second: int
+    """From the first batch to the second, less what was forgotten meanwhile."""
+    third: int | None
+    """Likewise, and without what setting its limits took; only where the second was conspicuous."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether every batch left about as much as the first, and more than such checks do by themselves."""
+        if self.third is None:
+            return False
+        grew = grows(self.is_store, self.first, self.second, self.third)
+        return grew and 4 * max(0, self.waiting) < min(self.second, self.third)
+
+
+def growths(history: History) -> list[Growth]:
+    def at(when: str) -> dict[str, JsonValue]:
+        weighed = history.facts.get(f"footprint/{when}")
+        return weighed if isinstance(weighed, dict) else {}
+
+    def between(subject: str, one: str, other: str) -> int | None:
+        begin, end = at(one).get(subject), at(other).get(subject)
+        return end - begin if isinstance(begin, int) and isinstance(end, int) else None
+
+    found = []
+    for subject in sorted(at("before")):
+        first, waiting = between(subject, "before", "first"), between(subject, "first", "waited")
+        second, third = between(subject, "first", "second"), between(subject, "set", "third")
+        forgotten = between(subject, "second", "waited once more")
+        if first is not None and waiting is not None and second is not None:
+            net = third + forgotten if third is not None and forgotten is not None else None
+            found.append(Growth(subject, subject in history.services, first, waiting, second, net))
+    return found
+
+
+def judge_old_keys(history: History) -> Finding:
+    """Each store and process type by itself, so that the noise of one does not hide what another keeps."""
+    batches = {name: history.named(f"once/{name}") for name in ("first", "second", "third")}
+    let = {name: sum(map(allowed, ops)) for name, ops in batches.items()}
+    evidence: dict[str, float] = {"one-shot keys in the first batch": let["first"], "in the second": let["second"]}
+    found = growths(history)
+    for it in found:
+        evidence[f"kB that {it.subject} grew by, first"] = it.first // 1000
+        evidence[f"kB that {it.subject} grew by, second"] = it.second // 1000
+    size = len(batches["first"])
+    equal = size > 0 and all(let[name] >= 0.95 * size for name in ("first", "second")) and let["third"] <= size
+    kept = [it for it in found if it.keeps]
+    open_ = [it for it in found if it.third is None and grows(it.is_store, it.first, it.second)]
+    if kept and equal:
+        what = "; ".join(
+            f"{it.subject} grew by {it.first // 1000} kB with {size} keys that were used once, and by "
+            f"{it.second // 1000} kB with as many more" for it in kept
+        )  # fmt: skip
+        what += f", {FORGOTTEN_S:.0f} s after the last use of the first"
+        return Finding(Outcome.FAIL, what, tuple(op for op in batches["second"] if allowed(op))[:1], (), evidence)
+    unseen = set(history.services) - {it.subject for it in found}
+    if kept or open_ or unseen or not found or not equal or size < FEWEST:
+        what = "the batches were not equal, too small, not let through, or not measured before and after"
+        return Finding(Outcome.INCONCLUSIVE, what, (), (), evidence)
+    what = f"a second batch of {let['second']} one-shot keys took no more room than the first had left behind"
+    return Finding(Outcome.PASS, what, (), (), evidence)

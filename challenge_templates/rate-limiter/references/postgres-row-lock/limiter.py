@@ -1,0 +1,84 @@
+"""The decision: a sliding log in PostgreSQL, one statement for each check, and the row of the limit as its lock."""
+
+import asyncio
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
+CONNECTIONS = 20
+COMMAND_S = 0.3
+POOL_WAIT_S = 0.5
+"""How long a request waits for a connection; with the timeout of its command, every answer is there within a second."""
+SWEEP_S = 2.0
+
+
+class StoreUnavailableError(Exception):
+    """PostgreSQL did not answer in time. Whether it counted is unknown."""
+
+
+class UnknownKeyError(Exception):
+    """No limit was set for the key."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    allowed: bool
+    used: int
+    limit: int
+    window_ms: int
+    retry_after_ms: int
+
+
+class Limiter:
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._sweeping = asyncio.create_task(self._sweep())
+
+    @classmethod
+    async def open(cls) -> "Limiter":
+        pool = await asyncpg.create_pool(
+            os.environ["DATABASE_URL"], min_size=4, max_size=CONNECTIONS, timeout=POOL_WAIT_S, command_timeout=10
+        )
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(4711)")  # both replicas make the tables at once
+            await connection.execute(SCHEMA)
+        return cls(pool)
+
+    async def set_limit(self, key: str, limit: int, window_ms: int) -> None:
+        """In force everywhere at once."""
+        await self._ask(
+            "INSERT INTO limits VALUES ($1, $2, $3)"
+            " ON CONFLICT (key) DO UPDATE SET units = $2, window_ms = $3 RETURNING 1",
+            key, limit, window_ms,
+        )  # fmt: skip
+
+    async def spend(self, key: str, cost: int) -> Decision:
+        """Consume `cost` units, all or none; a cost of 0 only asks."""
+        row = await self._ask("SELECT * FROM spend($1, $2)", key, cost)
+        if row is None:
+            raise UnknownKeyError
+        return Decision(*row)
+
+    async def _ask(self, statement: str, *values: object) -> asyncpg.Record | None:
+        """One row. What was sent twice could count twice, so an unknown outcome goes to the caller."""
+        try:
+            async with self._pool.acquire(timeout=POOL_WAIT_S) as connection:
+                return await connection.fetchrow(statement, *values, timeout=COMMAND_S)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise StoreUnavailableError from error
+
+    async def _sweep(self) -> None:
+        """Remove what no window holds any more."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                async with self._pool.acquire(timeout=POOL_WAIT_S) as connection:
+                    await connection.execute("DELETE FROM spent WHERE until < now()", timeout=5)
+
+    async def close(self) -> None:
+        self._sweeping.cancel()
+        self._pool.terminate()

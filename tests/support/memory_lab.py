@@ -1,0 +1,208 @@
+"""A lab without a network or processes, in virtual time: scenarios run against limiters made up in memory.
+
+A call takes 1 ms to the solution, the service's distance to the service and back, and 1 ms home. Whatever is killed,
+crashed or cut off meanwhile loses what was on its way, as it would for real.
+"""
+
+import asyncio
+import json
+import selectors
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+from pydantic import JsonValue
+
+from crucible.check import Call, Mode, NetworkFault
+from crucible.evidence import FaultEvent, Op, Request, Result
+
+MS = 1_000_000
+EPOCH_NS = 1_790_000_000_123 * MS
+"""Of the wall clock when virtual time begins."""
+
+
+class _Jumps(selectors.SelectSelector):
+    """In place of waiting for a timer, lets the loop's clock jump to it."""
+
+    loop: "VirtualTimeLoop"
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready and timeout:
+            self.loop.now += timeout
+        return ready
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self.now = 0.0
+        selector = _Jumps()
+        selector.loop = self
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self.now
+
+
+def in_virtual_time(work: Callable[[], Awaitable[None]]) -> None:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+
+        async def run() -> None:
+            await work()
+
+        runner.run(run())
+
+
+class Solution(Protocol):
+    """What `MemoryLab` asks of a limiter. Times are nanoseconds of virtual time."""
+
+    def answer(self, at_ns: int, target: str, method: str, path: str, text: str) -> tuple[int, JsonValue]: ...
+
+    def without_store(
+        self, at_ns: int, target: str, method: str, path: str, text: str, fault: str
+    ) -> tuple[int | None, JsonValue, int]:
+        """Status (None: no answer), reply, and after how many ms, while its store is under `fault`."""
+
+    def store_crashed(self, service: str) -> None: ...
+
+    def processes_crashed(self, targets: Sequence[str]) -> None: ...
+
+    def footprint(self, now_ns: int) -> dict[str, int]: ...
+
+
+class MemoryLab:
+    mode: Mode = "quick"
+
+    def __init__(self, solution: Any, replicas: int = 2, services: tuple[str, ...] = ("redis",)) -> None:
+        self.solution = solution
+        self.services = services
+        self.replicas = tuple(f"web.{i}" for i in range(replicas))
+        self.instances = self.replicas
+        self.ops: list[Op] = []
+        self.facts: dict[str, JsonValue] = {}
+        self.events: list[FaultEvent] = []
+        self.services_ms = 1
+        self.near_since_ns = 0
+        self.in_flight = 0
+        self._fault = ""
+        self._dead: set[str] = set()
+        self._lives: dict[str, int] = dict.fromkeys(self.replicas, 0)
+
+    def now_ns(self) -> int:
+        loop = asyncio.get_running_loop()
+        return int(loop.time() * 1e9)
+
+    async def call(self, call: Call) -> Op:
+        return await self._do(call, 0)
+
+    async def burst(self, calls: Sequence[Call]) -> list[Op]:
+        """Twelve at a time get through every 4 ms."""
+        return list(await asyncio.gather(*(self._do(call, i // 12 * 4) for i, call in enumerate(calls))))
+
+    async def paced(self, calls: Sequence[Call], gap_s: float) -> list[Op]:
+        async def later(i: int, call: Call) -> Op:
+            await asyncio.sleep(i * gap_s)
+            return await self.call(call)
+
+        return list(await asyncio.gather(*(later(i, call) for i, call in enumerate(calls))))
+
+    async def configure(self, call: Call) -> list[Op]:
+        targets = (call.target,) if self.services else self.replicas
+        return [await self.call(Call(**{**_fields(call), "target": target})) for target in targets]
+
+    @asynccontextmanager
+    async def slow(self, ms: int, service: str | None = None) -> AsyncIterator[None]:
+        self.services_ms = ms
+        yield
+        self.services_ms, self.near_since_ns = 1, self.now_ns()
+
+    @asynccontextmanager
+    async def fault(self, service: str, kind: NetworkFault, *, most: int = 0) -> AsyncIterator[None]:
+        self._fault = kind
+        yield
+        self._fault = ""
+
+    async def reset(self, service: str) -> None:
+        raise NotImplementedError
+
+    async def crash(self, service: str, down_s: float = 0.5) -> None:
+        self._fault = "refuse"
+        self.solution.store_crashed(service)
+        await asyncio.sleep(down_s)
+        self._fault = ""
+
+    async def kill(self, *instances: str) -> None:
+        self._dead.update(instances)
+        for name in instances:
+            self._lives[name] += 1
+        self.solution.processes_crashed(instances)
+
+    async def start(self, *instances: str) -> None:
+        await asyncio.sleep(0.3)
+        self._dead.difference_update(instances)
+
+    async def terminate(self, instance: str, grace_s: float = 10.0) -> None:
+        await self.kill(instance)
+
+    @asynccontextmanager
+    async def paused(self, *instances: str) -> AsyncIterator[None]:
+        raise NotImplementedError
+        yield
+
+    async def footprint(self) -> dict[str, int]:
+        found: dict[str, int] = self.solution.footprint(self.now_ns())
+        return found
+
+    def note(self, name: str, value: JsonValue) -> None:
+        self.facts[name] = value
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def _do(self, call: Call, delay_ms: float) -> Op:
+        text = call.raw.decode("utf-8", "replace") if call.raw is not None else json.dumps(call.body)
+        asked = (call.target, call.method, call.path, text)
+        sent, life = self.now_ns(), self._lives[call.target]
+        status, reply, error = None, None, None
+        self.in_flight += 1
+        if call.target in self._dead:
+            error = "connection refused"
+        else:
+            await asyncio.sleep((1 + delay_ms + self._way()) / 1000)
+            if self._lives[call.target] != life:
+                error = "connection closed before any reply"
+            elif self._fault and self.services:
+                status, reply, after_ms = self.solution.without_store(self.now_ns(), *asked, self._fault)
+                await asyncio.sleep(min(after_ms / 1000, call.timeout_s))
+                error = f"no answer within {call.timeout_s:g} s" if status is None else None
+            else:
+                try:
+                    status, reply = self.solution.answer(self.now_ns(), *asked)
+                except SystemExit:
+                    self._dead.add(call.target)
+                    self.events.append(FaultEvent("died", call.target, self.now_ns()))
+            await asyncio.sleep((1 + self._way()) / 1000)
+            if self._lives[call.target] != life or (status is None and error is None):
+                status, reply, error = None, None, "connection closed before any reply"
+        self.in_flight -= 1
+        op = _op(call, status, reply, error, sent, self.now_ns())
+        self.ops.append(op)
+        return op
+
+    def _way(self) -> int:
+        """Milliseconds to the service, where that is worth modelling: 1 ms is part of every call's own."""
+        return self.services_ms if self.services_ms > 1 and self.services else 0
+
+
+def _fields(call: Call) -> dict[str, Any]:
+    return {name: getattr(call, name) for name in Call.__dataclass_fields__}
+
+
+def _op(call: Call, status: int | None, reply: JsonValue, error: str | None, sent_ns: int, received_ns: int) -> Op:
+    if status is None:
+        result = Result.REFUSED if error == "connection refused" else Result.UNKNOWN
+    else:
+        result = Result.UNKNOWN if status >= 500 else Result.OK if status < 300 else Result.REFUSED
+        error = f"answered {status}" if status >= 500 else None
+    request = Request(call.method, call.path, "words" if call.raw is not None else call.body)
+    return Op("grader", call.name, call.target, request, result, status, reply, error, sent_ns, received_ns)
