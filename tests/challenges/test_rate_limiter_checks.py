@@ -475,6 +475,15 @@ def test_a_process_that_stays_dumb_is_named() -> None:
     assert {op.name for op in finding.examples} == {"alive/web.1"}
 
 
+@pytest.mark.parametrize("kind", ["died", "out_of_memory", "too_many_processes"])
+def test_whatever_ends_a_process_meanwhile_is_held_against_the_input(kind: str) -> None:
+    seen = watch("bad-input", GOOD["sliding log"].make)
+    (bad,) = seen.named("bad/deep")
+    finding = judge("RL-13", replace(seen, events=(FaultEvent(kind, bad.target, bad.received_ns),)))
+    assert finding.outcome is Outcome.FAIL
+    assert f"ended the process {bad.target}" in finding.what
+
+
 def test_of_two_costs_in_one_body_a_parser_may_take_either() -> None:
     class TakesTheFirst(HonestLimiter):
         def answer(self, at_ns: int, target: str, method: str, path: str, text: str) -> tuple[int, JsonValue]:

@@ -209,6 +209,12 @@ def test_limits_hold_before_the_solution_runs(base: Path) -> None:
         assert found.notes
 
 
+def test_the_readme_names_the_limits_that_hold() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    limits = f"more than {isolation.MEMORY_LIMIT >> 30} GiB of memory or {isolation.MOST_PROCESSES} processes"
+    assert limits in " ".join(readme.split())
+
+
 def without(capability: int) -> None:
     """Give up a capability for good (prctl(2), PR_CAPBSET_DROP); called in a child before its exec."""
     if ctypes.CDLL(None, use_errno=True).prctl(24, capability, 0, 0, 0) != 0:
