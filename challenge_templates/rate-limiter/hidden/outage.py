@@ -6,7 +6,7 @@ from random import Random
 
 from crucible.check import Call, JsonValue, Lab, NetworkFault, NotCausedError
 
-from .requests import LONG_MS, allowed, answered, check, fresh, limit, put_limit, refused
+from .requests import LONG_MS, allowed, calm, check, fresh, limit, put_limit, refused
 from .survival import FullKeys
 from .windows import aligned_window, note_epoch, now_ms
 
@@ -21,7 +21,6 @@ FULL_LIMIT, FULL_MS = 2, 3_600_000
 """So long that a steady refill adds nothing."""
 HOT_LIMIT = 5
 HEALTHY_WITHIN_S, GIVE_UP_S = 5.0, 6.5
-CALM, CALM_TRIES = 24, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ async def stall(lab: Lab, spell: Spell, service: str, kind: NetworkFault) -> Non
     healed = lab.now_ns()
     lab.note(spell.name, {"begin": begin, "end": end, "healed": healed})
     await recover(lab, spell, healed)
-    await calm(lab, spell)
+    await calm(lab, f"{spell.name}/calm", spell.probes)
 
 
 async def crash(lab: Lab, spell: Spell, service: str, kept: FullKeys) -> None:
@@ -122,7 +121,7 @@ async def crash(lab: Lab, spell: Spell, service: str, kept: FullKeys) -> None:
     healed = lab.now_ns()
     lab.note(spell.name, {"begin": begin, "end": begin + int(DOWN_S * 1e9), "healed": healed})
     await recover(lab, spell, healed)
-    await calm(lab, spell)
+    await calm(lab, f"{spell.name}/calm", spell.probes)
     await kept.set()
     await kept.probe()
     await shower
@@ -145,16 +144,3 @@ async def recover(lab: Lab, spell: Spell, healed_ns: int) -> None:
 async def set_probe(lab: Lab, spell: Spell, key: str) -> None:
     body: JsonValue = {"limit": 1_000_000, "window_ms": LONG_MS}
     await lab.configure(Call(lab.replicas[0], "PUT", f"/v1/limits/{key}", body, f"put/{spell.name}/well", timeout_s=1))
-
-
-async def calm(lab: Lab, spell: Spell) -> None:
-    """Let each stale connection of a pool have the one error that it may have, before more is asked."""
-    calls = [
-        check(target, key, f"{spell.name}/calm", timeout_s=1)
-        for target, key in zip(lab.replicas, spell.probes, strict=True)
-        for _ in range(CALM)
-    ]
-    for _ in range(CALM_TRIES):
-        if all(map(answered, await lab.burst(calls))):
-            return
-        await lab.sleep(0.2)

@@ -12,6 +12,7 @@ from crucible.check import Call, History, Lab
 from crucible.evidence import Op, Result
 from crucible.oracles.windows import Claim
 
+CALM_CALLS, CALM_TRIES = 24, 8
 LONG_MS = 60_000
 """Of limits that must not refill while a scenario lasts."""
 
@@ -82,6 +83,21 @@ def why_none(ops: Sequence[Op]) -> str:
 
 async def put_limit(lab: Lab, call: Call) -> None:
     """Set a limit; again where a replica did not take it, because any design may fail to answer once."""
-    for _ in range(3):
+    for wait_s in (0.05, 0.2, 0.0):
         if all(map(taken, await lab.configure(call))):
             return
+        await lab.sleep(wait_s)
+
+
+async def calm(lab: Lab, name: str, keys: Sequence[str]) -> None:
+    """Ask each replica for its key until all answer: a process that has just started may still be connecting, and each
+    stale connection of a pool may have one error."""
+    calls = [
+        check(target, key, name, timeout_s=1)
+        for target, key in zip(lab.replicas, keys, strict=True)
+        for _ in range(CALM_CALLS)
+    ]
+    for _ in range(CALM_TRIES):
+        if all(map(answered, await lab.burst(calls))):
+            return
+        await lab.sleep(0.2)

@@ -5,7 +5,7 @@ from random import Random
 
 from crucible.check import Finding, History, Lab, Outcome
 
-from .requests import allowed, check, fresh, limit, limits_set, put_limit, refused
+from .requests import allowed, calm, check, fresh, limit, limits_set, put_limit, refused
 from .survival import FullKeys
 
 FIRST_KEYS, FIRST_MS = 48, 1_000
@@ -29,9 +29,10 @@ async def restart(lab: Lab, rng: Random) -> None:
         for start in range(0, len(calls), AT_ONCE):
             await asyncio.gather(*(put_limit(lab, call) for call in calls[start : start + AT_ONCE]))
 
-    await asyncio.gather(
-        set_limits(), kept.prepare(1_500), put_limit(lab, limit(targets[0], warm, 999, FIRST_MS, "warm"))
-    )
+    async def set_warm() -> None:
+        await put_limit(lab, limit(targets[0], warm, 999, FIRST_MS, "warm"))
+
+    await asyncio.gather(set_limits(), kept.prepare(1_500), set_warm())
     await lab.sleep(1.0)
     await kept.fill()
     async with lab.slow(DISTANCE_MS):
@@ -39,6 +40,8 @@ async def restart(lab: Lab, rng: Random) -> None:
             await strike(lab, name, keys[name], warm)
     if not lab.services:
         await set_limits()
+    await set_warm()
+    await calm(lab, "warm", [warm] * len(targets))
     await kept.set()
     await kept.probe()
     await lab.sleep(2 * FIRST_MS / 1000 + 0.3)
