@@ -278,6 +278,27 @@ def test_a_connection_that_has_been_idle_for_long_is_replaced(monkeypatch: pytes
     assert len(connections) == 2
 
 
+def test_who_closes_connections_unannounced_gets_a_new_one_for_each_request_from_then_on() -> None:
+    """Its close crosses the next request, of which nothing is known then; that may happen once, not again and again."""
+    connections: list[socket.socket] = []
+
+    def answers_once_and_closes_on_the_second(connection: socket.socket) -> None:
+        hear(connection)
+        connection.sendall(OK)
+        hear(connection)
+
+    async def ask_often(port: int) -> list[int | None]:
+        client = Client()
+        replies = [(await ask(client, port)).status for _ in range(6)]
+        client.forget(port)
+        replies += [(await ask(client, port)).status for _ in range(2)]
+        client.close()
+        return replies
+
+    with serving(answers_once_and_closes_on_the_second, connections) as port:
+        assert asyncio.run(ask_often(port)) == [200, None, 200, 200, 200, 200, 200, None]
+
+
 def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
     async def work(client: Client, port: int, connections: list[socket.socket]) -> None:
         for number in range(1, 4):

@@ -1,5 +1,6 @@
 """Malformed requests: what they look like, what each may be answered with, and what they must leave as it was."""
 
+import asyncio
 from collections.abc import Sequence
 from random import Random
 
@@ -82,10 +83,12 @@ async def bad_input(lab: Lab, rng: Random) -> None:
                 break
     for target in up:
         await alive(lab, target)
-    for (arm, target), key in keys.items():
-        if target in up:
-            for _ in range(SPENT_CHECKS):
-                await lab.call(check(target, key, f"spent/{target}/{arm}"))
+
+    async def spend(arm: str, target: str, key: str) -> None:
+        for _ in range(SPENT_CHECKS):
+            await lab.call(check(target, key, f"spent/{target}/{arm}"))
+
+    await asyncio.gather(*(spend(*whose, key) for whose, key in keys.items() if whose[1] in up))
 
 
 def bad_call(slug: str, target: str, key: str) -> Call:

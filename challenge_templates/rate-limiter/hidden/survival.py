@@ -13,6 +13,7 @@ KEPT_LIMIT, KEPT_MS, KEPT_KEYS = 20, 20_000, 2
 CONTROL_S = 5.0
 """From filling to asking again, where nothing happens in between."""
 CONTROL = "control"
+AT_ONCE = 10
 
 
 class FullKeys:
@@ -41,13 +42,13 @@ class FullKeys:
         await asyncio.gather(*(self._ask("probe", i, KEPT_LIMIT) for i in range(KEPT_KEYS)))
 
     async def _ask(self, part: str, i: int, count: int) -> None:
-        in_a_row = said = 0
-        for turn in range(2 * count):
-            target = self.lab.replicas[turn % len(self.lab.replicas)]
-            op = await self.lab.call(check(target, self.keys[i], f"kept/{self.name}/{part}/{i}", timeout_s=2))
-            in_a_row = in_a_row + 1 if refused(op) else 0
-            said += answered(op)
-            if said == count or (part == "fill" and in_a_row >= 2 * len(self.lab.replicas)):
+        """A few at a time, until `count` have been answered, or a filling is refused by everybody."""
+        targets, name, said = self.lab.replicas, f"kept/{self.name}/{part}/{i}", 0
+        for _ in range(2 * count // AT_ONCE):
+            calls = [check(targets[n % len(targets)], self.keys[i], name, timeout_s=2) for n in range(AT_ONCE)]
+            ops = await self.lab.burst(calls)
+            said += sum(map(answered, ops))
+            if said >= count or (part == "fill" and all(map(refused, ops))):
                 return
 
 

@@ -47,6 +47,8 @@ class _Connection(asyncio.Protocol):
         self._headers_complete = False
         self.reusable = False
         self.idle_since_ns = 0
+        self.used = False
+        """Whether a request has been answered on it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # a stream's; uvloop's has no asyncio base class
@@ -142,8 +144,14 @@ class Client:
     def __init__(self) -> None:
         self._idle: dict[tuple[str, int], deque[_Connection]] = defaultdict(deque)
         self._all: set[_Connection] = set()
+        self._fickle: set[tuple[str, int]] = set()
+        """Who has closed a connection, unannounced, that was to be used again: nobody is asked twice on one."""
         self.in_flight = 0
         """Requests that have been sent and not been answered yet."""
+
+    def forget(self, port: int) -> None:
+        """A new process will listen there, which has nothing to do with the one before."""
+        self._fickle = {peer for peer in self._fickle if peer[1] != port}
 
     async def warm(self, host: str, port: int, connections: int, timeout_s: float) -> None:
         """Have that many idle connections ready; those that cannot be opened are left to the requests to report."""
@@ -158,6 +166,7 @@ class Client:
         """Send `request` (head and body) and wait for the reply; nothing that the peer does raises."""
         begun = time.monotonic_ns()
         connection = self._take_idle(host, port)
+        used_before = connection is not None and connection.used
         if connection is None:
             try:
                 connection = await self._connect(host, port, timeout_s)
@@ -178,6 +187,8 @@ class Client:
             return Reply(None, b"", f"no answer within {timeout_s:g} s", sent, time.monotonic_ns())
         except (ConnectionError, ValueError) as error:
             connection.abort()
+            if used_before and isinstance(error, ConnectionError):
+                self._fickle.add((host, port))
             return Reply(None, b"", str(error), sent, time.monotonic_ns())
         except asyncio.CancelledError:
             connection.abort()
@@ -185,7 +196,8 @@ class Client:
         finally:
             self.in_flight -= 1
         received = time.monotonic_ns()
-        if connection.reusable and connection.open:
+        connection.used = True
+        if connection.reusable and connection.open and (host, port) not in self._fickle:
             self._idle[host, port].append(_put_down(connection))
         else:
             connection.abort()

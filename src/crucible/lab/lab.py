@@ -160,6 +160,7 @@ class RunningLab:
     async def start(self, instances: list[Running]) -> None:
         """Start these; returns when those that answer HTTP are healthy, or raises a CrucibleError."""
         for running in instances:
+            self.client.forget(running.port)
             await asyncio.to_thread(running.start)
         await self._wait_for([running for running in instances if running.instance.answers_http])
 
