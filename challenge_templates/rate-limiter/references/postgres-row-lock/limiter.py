@@ -12,7 +12,7 @@ SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
 CONNECTIONS = 24
 """Of the hundred that PostgreSQL takes, for up to four replicas."""
 COMMAND_S = 0.3
-POOL_WAIT_S = 0.65
+POOL_WAIT_S = 0.5
 """How long a request waits for a connection; with the timeout of its command, every answer is there within a second."""
 SWEEP_S = 2.0
 
