@@ -332,6 +332,15 @@ class CannotBeCrashed(MemoryLab):
         raise NotCausedError("only its owner can do that")
 
 
+def test_a_race_is_not_taken_for_a_limit_that_did_not_change() -> None:
+    class SeesNothingForAWhile(them.RacyLimiter):
+        def counts(self, granted_ns: int, now_ns: int, window_ns: int) -> bool:
+            return now_ns - window_ns <= granted_ns <= now_ns - 30 * MS
+
+    finding = judge("RL-8", watch_all("RL-8", Design(lambda lab: SeesNothingForAWhile())))
+    assert finding.outcome is Outcome.INCONCLUSIVE, finding.what
+
+
 def test_a_crash_that_cannot_be_caused_is_no_pass() -> None:
     seen = watch_all("RL-10", Design(lambda lab: HonestLimiter()), lab=CannotBeCrashed)
     finding = judge("RL-10", seen)
