@@ -56,6 +56,10 @@ class Op:
     """When the answer was complete, or when the grader stopped waiting."""
 
 
+ENDINGS = frozenset({"died", "out_of_memory", "too_many_processes"})
+"""Kinds of events that are the end of a process, where no scenario ended it."""
+
+
 @dataclass(frozen=True, slots=True)
 class FaultEvent:
     """Something that the grader did to the solution, or that happened to it, with the proof that it landed."""

@@ -13,9 +13,9 @@ from support import golden, hostile
 
 from crucible.challenges import folder_of
 from crucible.check import Finding, Measure, Outcome
-from crucible.evidence import Evidence, FaultEvent, from_json
+from crucible.evidence import ENDINGS, Evidence, FaultEvent, from_json
 from crucible.manifest import read_manifest
-from crucible.report import render_summary
+from crucible.report import model, render_summary
 from crucible.report.summary import BUDGET_BYTES
 from crucible.report.text import code_md, escape_md
 from crucible.suite import load_suite
@@ -155,3 +155,7 @@ def test_text_is_escaped(text: str, shown: str) -> None:
 
 def test_a_code_span_cannot_be_left() -> None:
     assert code_md("a`|b\n") == "`a'¦b`"
+
+
+def test_every_end_of_a_process_has_words() -> None:
+    assert set(model.MISHAPS) == ENDINGS

@@ -245,11 +245,6 @@ class CutsKeysShort(HonestLimiter):
         return key[:64]
 
 
-class CountsPerReplica(HonestLimiter):
-    def counter(self, key: str, target: str) -> str:
-        return f"{target} {key}"
-
-
 class ExtendsTheWindow(HonestLimiter):
     """What is refused counts as well, so that a steady overload is never let through again."""
 

@@ -4,6 +4,7 @@ import asyncio
 from random import Random
 
 from crucible.check import Finding, History, Lab, Measure, Outcome
+from crucible.evidence import Op
 from crucible.oracles.windows import peak_units
 
 from .requests import LONG_MS, allowed, answered, check, claims, fresh, limit, limits_set, put_limit, unanswered_claims
@@ -18,6 +19,8 @@ SHAPES = {
 """When how many units are asked for, in windows from an epoch-aligned border. `border`: a fixed window shows; `tail`:
 one that weighs its predecessor, or refills; `own`: one that begins with a key's first unit."""
 KEYS_PER_SHAPE = 2
+LOOKED_AT = ("overload", *(f"edge/{shape}" for shape in (*SHAPES, "flood")))
+"""The names of the requests that a peak is looked for in."""
 
 
 async def edges(lab: Lab, rng: Random) -> None:
@@ -47,14 +50,13 @@ async def edges(lab: Lab, rng: Random) -> None:
 def peaks(history: History) -> tuple[float, float, str]:
     """The highest peak ratio that is certain, the highest that is possible, and where the certain one was seen."""
     value, high, where = 0.0, 0.0, ""
-    for name in ("overload", *(f"edge/{shape}" for shape in (*SHAPES, "flood"))):
-        by_key: dict[str, list[int]] = {}
-        ops = history.named(name)
-        for i, op in enumerate(ops):
+    for name in LOOKED_AT:
+        by_key: dict[str, list[Op]] = {}
+        for op in history.named(name):
             body = op.request.body
-            by_key.setdefault(str(body.get("key")) if isinstance(body, dict) else "", []).append(i)
-        for key, places in by_key.items():
-            limits, own = limits_set(history, name, key), [ops[i] for i in places]
+            by_key.setdefault(str(body.get("key")) if isinstance(body, dict) else "", []).append(op)
+        for key, own in by_key.items():
+            limits = limits_set(history, name, key)
             if limits is None:
                 continue
             n, window_ns = limits
@@ -68,8 +70,7 @@ def peaks(history: History) -> tuple[float, float, str]:
 
 def judge_peak(history: History) -> Finding:
     """Certainly more than replicas + 1 times the limit in one window is no limit at all."""
-    names = ("overload", *(f"edge/{shape}" for shape in (*SHAPES, "flood")))
-    shapes = [name for name in names if history.named(name) and limits_set(history, name) is not None]
+    shapes = [name for name in LOOKED_AT if history.named(name) and limits_set(history, name) is not None]
     ops = [op for name in shapes for op in history.named(name)]
     silent = [op for op in ops if not answered(op)]
     value, high, where = peaks(history)
@@ -80,7 +81,7 @@ def judge_peak(history: History) -> Finding:
         what = f"{value:.2f} times the limit was certainly allowed within one window, on {history.replicas} replicas"
         shown = tuple(op for op in history.named(where) if allowed(op))[-3:]
         return Finding(Outcome.FAIL, what, shown, measures, evidence)
-    if len(shapes) < len(names) or not value:
+    if len(shapes) < len(LOOKED_AT) or not value:
         what = "the windows' edges were not all reached, or nothing was allowed there, or a limit was not taken"
         return Finding(Outcome.INCONCLUSIVE, what, (), measures, evidence)
     if high > most or len(silent) > 0.05 * len(ops):

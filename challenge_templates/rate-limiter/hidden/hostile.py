@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from random import Random
 
 from crucible.check import Call, Finding, History, Lab, Outcome
-from crucible.evidence import Op, Result
+from crucible.evidence import ENDINGS, Op, Result
 
 from .requests import LONG_MS, allowed, answered, check, fresh, limit, limits_set, put_limit, refused, taken
 from .windows import aligned_window, note_epoch, now_ms
 
 SPENT_LIMIT, SPENT_CHECKS = 12, 16
-MISHAPS = {"died", "out_of_memory", "too_many_processes"}
-"""Events that are the end of a process."""
 
 
 BIG = 2**53 + 1
@@ -134,7 +132,7 @@ def ended(history: History) -> dict[str, str]:
     by: dict[str, str] = {}
     for event in history.events:
         sent = [op for op in history.named("bad") if op.target == event.subject and op.sent_ns <= event.at_ns]
-        if event.kind in MISHAPS and sent:
+        if event.kind in ENDINGS and sent:
             heard = [i for i, op in enumerate(sent) if op.status is not None]
             culprit = sent[min(heard[-1] + 1 if heard else 0, len(sent) - 1)]
             by[culprit.name.removeprefix("bad/")] = event.subject

@@ -6,7 +6,7 @@ from random import Random
 
 from crucible.check import Call, JsonValue, Lab, NetworkFault, NotCausedError
 
-from .requests import LONG_MS, allowed, calm, check, fresh, limit, put_limit, refused
+from .requests import LONG_MS, allowed, calm, check, fresh, limit, put_limits, refused
 from .survival import FullKeys
 from .windows import aligned_window, note_epoch, now_ms
 
@@ -78,8 +78,7 @@ async def prepare(lab: Lab, spells: list[Spell]) -> None:
     at_ms = now_ms(lab, epoch_ms) + 2_000
     windows = aligned_window(at_ms, FULL_MS), aligned_window(at_ms, LONG_MS)
     puts = [put for spell in spells for put in spell.limits(lab.replicas[0], windows)]
-    for start in range(0, len(puts), 12):
-        await asyncio.gather(*(put_limit(lab, call) for call in puts[start : start + 12]))
+    await put_limits(lab, puts)
     await lab.sleep(1.0)
 
 

@@ -4,6 +4,7 @@ An answer is `allowed` (2xx that says so), `refused` (429) or none: whatever els
 possibly allowed wherever that would excuse or acquit. So no answer turned into an error can turn a fail into a pass.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from random import Random
@@ -12,6 +13,7 @@ from crucible.check import Call, History, Lab
 from crucible.evidence import Op, Result
 from crucible.oracles.windows import Claim
 
+AT_ONCE = 12
 CALM_CALLS, CALM_TRIES = 24, 8
 LONG_MS = 60_000
 """Of limits that must not refill while a scenario lasts."""
@@ -87,6 +89,12 @@ async def put_limit(lab: Lab, call: Call) -> None:
         if all(map(taken, await lab.configure(call))):
             return
         await lab.sleep(wait_s)
+
+
+async def put_limits(lab: Lab, calls: Sequence[Call]) -> None:
+    """Set limits, a few at a time."""
+    for start in range(0, len(calls), AT_ONCE):
+        await asyncio.gather(*(put_limit(lab, call) for call in calls[start : start + AT_ONCE]))
 
 
 async def calm(lab: Lab, name: str, keys: Sequence[str]) -> None:

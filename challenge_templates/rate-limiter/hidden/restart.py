@@ -5,13 +5,12 @@ from random import Random
 
 from crucible.check import Finding, History, Lab, Outcome
 
-from .requests import allowed, calm, check, fresh, limit, limits_set, put_limit, refused
+from .requests import AT_ONCE, allowed, calm, check, fresh, limit, limits_set, put_limit, put_limits, refused
 from .survival import FullKeys
 
 FIRST_KEYS, FIRST_MS = 48, 1_000
 DISTANCE_MS, GAP_S = 20, 0.003
 """Sending the first requests takes more than three round trips, so that a crash meets every step of a design."""
-AT_ONCE = 12
 STRIKES = ("one", "all")
 IN_FLIGHT = 8
 UNTOUCHED = 3
@@ -26,8 +25,7 @@ async def restart(lab: Lab, rng: Random) -> None:
 
     async def set_limits() -> None:
         calls = [limit(targets[0], key, 1, FIRST_MS, f"first/{name}") for name, own in keys.items() for key in own]
-        for start in range(0, len(calls), AT_ONCE):
-            await asyncio.gather(*(put_limit(lab, call) for call in calls[start : start + AT_ONCE]))
+        await put_limits(lab, calls)
 
     async def set_warm() -> None:
         await put_limit(lab, limit(targets[0], warm, 999, FIRST_MS, "warm"))

@@ -117,9 +117,9 @@ class RunningLab:
                     group.create_task(self.timed(name, self._start_server(name, source)))
         except* CrucibleError as failed:
             raise failed.exceptions[0] from None
-        if attached := [it.upstream.port for it in self.servers.values() if it.source.kind == "attached"]:
-            defaults = [SERVICES[name].port for name, it in self.servers.items() if it.source.kind == "attached"]
-            await asyncio.to_thread(self.isolation.forbid, [*attached, *defaults])
+        attached = {name: it.upstream.port for name, it in self.servers.items() if it.source.kind == "attached"}
+        usual = [SERVICES[name].port for name in attached]
+        await asyncio.to_thread(self.isolation.forbid, [*attached.values(), *usual])
         await self.timed("boot", self._start_solution(built.result()))
 
     async def _build(self) -> Path:

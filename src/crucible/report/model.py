@@ -192,7 +192,7 @@ def mishaps(evidence: Evidence) -> tuple[str, ...]:
     """One sentence for each way in which a process ended, or was ended, without the grader testing anything by it."""
     events = {(it.kind, it.subject, it.at_ns): it for recording in evidence.recordings for it in recording.events}
     times = Counter(
-        f"{plain(it.subject, 40)} {_MISHAPS[it.kind](it.detail)}" for it in events.values() if it.kind in _MISHAPS
+        f"{plain(it.subject, 40)} {MISHAPS[it.kind](it.detail)}" for it in events.values() if it.kind in MISHAPS
     )
     return tuple(f"{what} ({count} times)" if count > 1 else what for what, count in times.items())[:MOST_LINES]
 
@@ -274,7 +274,7 @@ def _how_it_multiplied(detail: Mapping[str, JsonValue]) -> str:
     return f"had {detail.get('processes')} processes, and may have {detail.get('most')}: the grader ended it"
 
 
-_MISHAPS: dict[str, Callable[[Mapping[str, JsonValue]], str]] = {
+MISHAPS: dict[str, Callable[[Mapping[str, JsonValue]], str]] = {
     "died": _how_it_died,
     "out_of_memory": _how_it_grew,
     "too_many_processes": _how_it_multiplied,
