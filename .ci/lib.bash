@@ -28,6 +28,17 @@ firewall() {
   apt-get install --quiet --yes --no-install-recommends iptables
 }
 
+# chromium: make sure of a browser, in which the tests look at the HTML report.
+chromium() {
+  if [[ -n ${CRUCIBLE_CHROMIUM:-} ]] || command -v chromium || command -v chromium-browser || command -v google-chrome; then return; fi
+  if [[ $EUID != 0 ]] || ! command -v apt-get; then
+    echo "there is no Chromium here, and no apt-get to install it with: install one, or name one in CRUCIBLE_CHROMIUM" >&2
+    return 1
+  fi
+  apt-get update --quiet
+  apt-get install --quiet --yes --no-install-recommends chromium fonts-dejavu-core
+}
+
 # step TITLE COMMAND...: run it under a heading, and say how long it took, or that it is what failed.
 step() {
   local title=$1 start=$SECONDS code=0

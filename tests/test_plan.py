@@ -7,7 +7,7 @@ import pytest
 from support.evidence_builder import AGREES, CONTACT, HOLDS, MANIFEST, RACE, STEADY, suite
 
 from crucible.check import Suite
-from crucible.plan import Deadlines, Instance, UnknownNameError, make_plan
+from crucible.plan import Deadlines, Instance, LoadPlan, Plan, UnknownNameError, make_plan
 from crucible.solution import ProcessType, Solution
 
 LATE = replace(STEADY, id="late", phase="fault", estimate_s=7)
@@ -97,3 +97,40 @@ def test_an_unknown_name_is_told_with_the_known_ones() -> None:
 def test_what_is_asked_for_is_in_the_plan() -> None:
     plan = make_plan(solution(), suite(), seed=7, mode="full", network_ms=3, deadlines=Deadlines(1, 2))
     assert (plan.seed, plan.mode, plan.network_ms, plan.deadlines) == (7, "full", 3, Deadlines(1, 2))
+
+
+def full(profile: str = "paid-quota", **changes: object) -> Plan:
+    axes = replace(HOLDS, axes=("long_run_ratio",)), AGREES
+    return make_plan(solution(**changes), suite(*axes), seed=1, profile=profile, mode="full", loaded=True)
+
+
+def test_a_quick_grade_offers_load_at_the_rate_of_its_profile_alone() -> None:
+    plan = make_plan(solution(), suite(), seed=1, profile="side-project", loaded=True)
+    assert plan.load == LoadPlan((50,), 3, 3.0, ramp=False)
+    assert plan.others == ()
+
+
+def test_a_full_grade_offers_load_at_the_rate_of_every_profile_with_as_many_replicas_and_raises_it() -> None:
+    assert full().load == LoadPlan((50, 200), 5, 5.0, ramp=True)
+    assert full("edge-shield").load == LoadPlan((600,), 5, 5.0, ramp=True)
+
+
+def test_a_full_grade_also_runs_what_profiles_with_other_replicas_rest_on_and_no_more() -> None:
+    (four,) = full().others
+    assert (four.replicas, four.profile.id) == (4, "edge-shield")
+    assert [check.id for check in four.checks] == ["T-1"]
+    assert [scenario.id for scenario in four.scenarios] == ["contact", "race"]
+    assert four.load == LoadPlan((600,), 5, 5.0, ramp=False)
+    assert four.others == ()
+    assert full().estimate_s > four.estimate_s
+
+
+def test_named_checks_are_run_alone() -> None:
+    plan = make_plan(solution(), suite(), seed=1, checks=["T-1"], mode="full", loaded=True)
+    assert (plan.load, plan.others) == (None, ())
+
+
+def test_a_challenge_without_a_load_has_none() -> None:
+    plan = make_plan(solution(), suite(), seed=1, mode="full")
+    assert plan.load is None
+    assert [other.load for other in plan.others] == [None]

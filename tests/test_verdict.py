@@ -13,11 +13,11 @@ from crucible.evidence import Evidence, Problem, Request
 from crucible.tradeoffs import Judgement
 from crucible.verdict import CheckResult, GradeOutcome, Verdict
 
-OPEN_PROFILE = {"profile": "public-api"}
+OPEN_PROFILE: dict[str, Any] = {"profile": "public-api", "load": ()}
 
 
 def judge(evidence: Evidence, *checks: Any) -> Verdict:
-    return verdict.judge(evidence, build.MANIFEST, build.suite(*checks))
+    return verdict.judge(evidence, build.MANIFEST, build.suite(*checks), build.PRICES)
 
 
 def of(found: Verdict, check: str) -> CheckResult:
@@ -147,7 +147,7 @@ def test_a_check_that_was_not_asked_for_is_not_run_and_not_missed() -> None:
 def test_a_scenario_of_the_full_grade_is_not_missed_in_a_quick_one() -> None:
     scenarios = (build.CONTACT, replace(build.RACE, modes=frozenset({"full"})), build.STEADY)
     evidence = build.evidence(recordings=(build.PASSING[0], build.PASSING[2]))
-    found = verdict.judge(evidence, build.MANIFEST, build.suite(scenarios=scenarios))
+    found = verdict.judge(evidence, build.MANIFEST, build.suite(scenarios=scenarios), build.PRICES)
     assert of(found, "T-1").finding == Finding(Outcome.NOT_RUN, "only a full grade runs it")
     assert found.exit_code == 0
 

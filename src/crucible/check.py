@@ -199,6 +199,8 @@ class Check:
     """Whether no business accepts a miss."""
     scenarios: tuple[str, ...]
     judge: Callable[[History], Finding]
+    axes: tuple[str, ...] = ()
+    """The axes that its judge may measure; a full grade runs it for each profile that limits one of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Times are integers in nanoseconds of one monotonic clock, counted from the start of the run.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -126,6 +126,71 @@ class Usage:
     """The service's own count of what it was asked, by name of command."""
 
 
+Counts = tuple[tuple[int, int], ...]
+"""A histogram: (value, how many), ascending, each value to three significant digits (HdrHistogram)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBlock:
+    """One block of open-model load: requests at moments that were scheduled beforehand."""
+
+    rate: float
+    """Requests per second that were offered, over all replicas."""
+    replicas: int
+    started_ns: int
+    ended_ns: int
+    outcomes: dict[str, int]
+    """How many requests came to what, by the challenge's own names; `unknown` where no answer came that counts."""
+    latency_us: Counts
+    """Microseconds from the moment that a request was due to its answer, of every request with one."""
+    unanswered_us: Counts
+    """Likewise, of the others: to the 503, the reset, or the moment that the generator stopped waiting."""
+    timeout_us: int
+    """How long the generator waits for an answer."""
+    lag_us: Counts
+    """How much later than due the generator itself sent requests."""
+    process_cpu_s: dict[str, float]
+    """CPU seconds by process type."""
+    service_cpu_s: dict[str, float]
+    """CPU seconds by service."""
+    round_trips: dict[str, int]
+    """Round trips of the web processes, by service."""
+    bytes_exchanged: dict[str, int]
+    """Bytes in both directions between the web processes and each service."""
+    memory_bytes: dict[str, int]
+    """Memory (PSS) when the block was over, by process type and service."""
+    steal: float
+    """Share of the machine's time that another machine took (proc(5), /proc/stat)."""
+    network_cpu: float
+    """Cores that the lab network's own process used."""
+    spoiled: str | None = None
+    """What makes the block worthless, in words; such a block counts for nothing."""
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended_ns - self.started_ns) / 1e9
+
+    @property
+    def answered(self) -> int:
+        return sum(count for _, count in self.latency_us)
+
+    @property
+    def unanswered(self) -> int:
+        return sum(count for _, count in self.unanswered_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a full grade also saw, with another number of replicas, for the profiles that have so many."""
+
+    replicas: int
+    checks: tuple[str, ...]
+    recordings: tuple[Recording, ...]
+    load: tuple[LoadBlock, ...]
+    traffic: tuple[Traffic, ...]
+    usage: tuple[Usage, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
     name: str
@@ -184,15 +249,28 @@ class Evidence:
     traffic: tuple[Traffic, ...]
     usage: tuple[Usage, ...]
     timings: tuple[Timing, ...]
+    load: tuple[LoadBlock, ...] = ()
+    """At the rates of the profiles."""
+    ramp: tuple[LoadBlock, ...] = ()
+    """At rising rates, in a full grade: where the design's knee is."""
+    parts: tuple[Part, ...] = ()
+    """The same with other numbers of replicas, in a full grade."""
     notes: tuple[str, ...] = ()
     """What a reader must know of this run: what was not isolated, what an earlier run had left behind."""
     bypasses: tuple[str, ...] = ()
     """How the solution was seen to reach services past the lab network; with any, nothing can be concluded."""
 
-    @property
-    def requests(self) -> int:
-        """How many requests the grader sent while scenarios ran."""
-        return sum(len(recording.ops) for recording in self.recordings)
+    def with_replicas(self, replicas: int) -> "Evidence | None":
+        """The evidence of the part with so many replicas, as if it were the whole; None where there is none."""
+        if replicas == self.replicas:
+            return self
+        for part in self.parts:
+            if part.replicas == replicas:
+                return replace(
+                    self, replicas=replicas, checks=part.checks, recordings=part.recordings, load=part.load, ramp=(),
+                    traffic=part.traffic, usage=part.usage, parts=(),
+                )  # fmt: skip
+        return None
 
 
 @cache

@@ -11,16 +11,18 @@ from typing import TypeVar
 
 import uvloop
 
-from crucible import challenges, evidence, report, verdict
+from crucible import challenges, evidence, references, report, verdict
 from crucible.check import Mode
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Evidence
 from crucible.lab import leftovers
 from crucible.manifest import Manifest, read_manifest
 from crucible.plan import Deadlines, make_plan
+from crucible.prices import OURS, read_prices
+from crucible.references import References
 from crucible.run import Progress, run
 from crucible.solution import read_solution
-from crucible.suite import load_suite
+from crucible.suite import load_file, load_suite
 from crucible.verdict import Verdict
 
 T = TypeVar("T")
@@ -46,6 +48,8 @@ class Request:
     deadlines: Deadlines = field(default_factory=Deadlines)
     private: Sequence[Path] = ()
     """Folders that the solution must not see, besides the challenges and the results."""
+    prices: Path = OURS
+    """The price list."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Graded:
     verdict: Verdict
     evidence: Evidence
     manifest: Manifest
+    references: References
+    """What the report compares the design with."""
 
 
 def grade(request: Request, environ: Mapping[str, str], progress: Progress) -> Graded:
@@ -69,34 +75,37 @@ def grade(request: Request, environ: Mapping[str, str], progress: Progress) -> G
         profile=request.profile,
         network_ms=request.network_ms,
         deadlines=request.deadlines,
+        loaded=load_file(challenge) is not None,
     )
+    prices, known = read_prices(request.prices), references.read(challenge)
     _make_output(request.output, request.folder)
     cleared = leftovers.clear()
     progress.plan(plan, cleared)
     private = (request.output, *request.private)
     try:
         facts = interruptible(run(plan, challenge, request.output / "logs", environ, progress, private))
-        graded = Graded(verdict.judge(facts, solution.manifest, suite), facts, solution.manifest)
+        graded = Graded(verdict.judge(facts, solution.manifest, suite, prices), facts, solution.manifest, known)
         write_results(graded, request.output)
     finally:
         _give_back(request.output)
     return graded
 
 
-def judge(path: Path) -> Graded:
+def judge(path: Path, prices: Path = OURS) -> Graded:
     """Repeat the verdict from an `evidence.json` alone."""
     facts = evidence.from_json(path)
     challenge = challenges.folder_of(facts.challenge, where=str(path))
     manifest = read_manifest(challenge)
-    return Graded(verdict.judge(facts, manifest, load_suite(challenge)), facts, manifest)
+    judged = verdict.judge(facts, manifest, load_suite(challenge), read_prices(prices))
+    return Graded(judged, facts, manifest, references.read(challenge))
 
 
 def write_results(graded: Graded, output: Path) -> None:
     """Write the three files, each whole or not at all; `result.json` last, so that it never stands without the rest."""
     (output / "result.json").unlink(missing_ok=True)
     _write(output / "evidence.json", evidence.to_json(graded.evidence))
-    summary = report.render_summary(graded.verdict, graded.evidence, graded.manifest)
-    _write(output / "summary.md", summary.encode("utf-8", "replace"))
+    seen = (graded.verdict, graded.evidence, graded.manifest, graded.references)
+    _write(output / "summary.md", report.render_summary(*seen).encode("utf-8", "replace"))
     _write(output / "result.json", verdict.to_json(graded.verdict))
 
 
@@ -138,7 +147,7 @@ def _give_back(output: Path) -> None:
     if os.geteuid() != 0 or about.st_uid == 0:
         return
     logs = output / "logs"
-    for path in (output, *(output / name for name in WRITTEN), logs, *logs.glob("*")):
+    for path in (output, *(output / name for name in WRITTEN), logs, *logs.rglob("*")):
         with contextlib.suppress(OSError):
             os.chown(path, about.st_uid, about.st_gid, follow_symlinks=False)
 

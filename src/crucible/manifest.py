@@ -65,6 +65,17 @@ class Declaration:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What a design keeps at any time, for the price of keeping it."""
+
+    __pydantic_config__ = _STRICT
+
+    axis: str
+    """An axis in bytes per item."""
+    items: int
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A challenge, as its author wrote it down."""
 
@@ -83,6 +94,11 @@ class Manifest:
     declares: dict[str, Declaration] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     """Further environment of every process."""
+    rank_by: tuple[str, ...] = ()
+    """The axes by which designs that fit a profile are ranked, the most important one first."""
+    kept: Kept | None = None
+    chart: tuple[str, str] | None = None
+    """The two axes that designs trade against each other most: the report's picture."""
 
     def profile(self, name: str) -> Profile | None:
         return next((profile for profile in self.profiles if profile.id == name), None)
@@ -93,15 +109,18 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / "challenge.yaml"
     manifest = yamlfile.read(path, Manifest, fault=Fault.AUTHOR)
     known = {axis.id for axis in manifest.axes}
-    for profile in manifest.profiles:
-        for name in profile.limits:
-            if name not in known:
-                raise CrucibleError(
-                    f"profile `{profile.id}` limits `{name}`, which is not an axis",
-                    where=str(path),
-                    fix="add the axis, or use one of: " + ", ".join(sorted(known)),
-                    fault=Fault.AUTHOR,
-                )
+    uses = [(f"profile `{profile.id}` limits", name) for profile in manifest.profiles for name in profile.limits]
+    uses += [("`rank_by` names", name) for name in manifest.rank_by]
+    uses += [("`kept` names", manifest.kept.axis)] if manifest.kept is not None else []
+    uses += [("`chart` names", name) for name in manifest.chart or ()]
+    for who, name in uses:
+        if name not in known:
+            raise CrucibleError(
+                f"{who} `{name}`, which is not an axis",
+                where=str(path),
+                fix="add the axis, or use one of: " + ", ".join(sorted(known)),
+                fault=Fault.AUTHOR,
+            )
     if manifest.slug != folder.name or not manifest.profiles:
         raise CrucibleError(
             "`slug` must be the folder's name, and at least one profile must be there",

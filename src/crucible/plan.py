@@ -1,7 +1,7 @@
 """Manifest, suite and solution -> `Plan`: what will run, in which order, decided without touching anything."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from crucible.check import Check, Mode, Scenario, Suite
 from crucible.manifest import Profile
@@ -44,6 +44,23 @@ class Deadlines:
 
 
 @dataclass(frozen=True)
+class LoadPlan:
+    """Blocks of open-model load, one after the other."""
+
+    rates: tuple[float, ...]
+    """Requests per second, over all replicas; so many blocks at each."""
+    blocks: int
+    seconds: float
+    """How long a block takes."""
+    ramp: bool
+    """Whether the rate is raised afterwards until the design no longer holds it."""
+
+    @property
+    def estimate_s(self) -> float:
+        return len(self.rates) * (self.blocks * (self.seconds + 0.3) + 2.0) + (25.0 if self.ramp else 0.0)
+
+
+@dataclass(frozen=True)
 class Plan:
     solution: Solution
     seed: int
@@ -57,6 +74,9 @@ class Plan:
     network_ms: int
     """Delay between the solution and its services, each way."""
     deadlines: Deadlines
+    load: LoadPlan | None = None
+    others: tuple["Plan", ...] = ()
+    """What a full grade also runs: the same with the number of replicas that other profiles have."""
 
     @property
     def replicas(self) -> int:
@@ -64,9 +84,11 @@ class Plan:
 
     @property
     def estimate_s(self) -> float:
-        """How long the scenarios usually take."""
+        """How long the scenarios and the load usually take."""
         side_by_side = max((s.estimate_s for s in self.scenarios if s.phase == "steady"), default=0.0)
-        return side_by_side + sum(s.estimate_s for s in self.scenarios if s.phase != "steady")
+        alone = sum(s.estimate_s for s in self.scenarios if s.phase != "steady")
+        load = self.load.estimate_s if self.load is not None else 0.0
+        return side_by_side + alone + load + sum(other.estimate_s for other in self.others)
 
 
 def make_plan(
@@ -79,17 +101,19 @@ def make_plan(
     profile: str | None = None,
     network_ms: int = 1,
     deadlines: Deadlines | None = None,
+    loaded: bool = False,
 ) -> Plan:
-    """Plan a grade. `checks` (ids or slugs) and `profile` narrow it. Raises UnknownNameError."""
+    """Plan a grade. `checks` (ids or slugs) and `profile` narrow it. Raises UnknownNameError.
+
+    `loaded`: whether the challenge has a load. Where checks are named, they alone are run.
+    """
     named = {check.id: check for check in (_find_check(suite, name) for name in checks)}  # each once
     chosen = tuple(named.values()) or suite.checks
     name = profile or solution.profile
     judged = solution.manifest.profile(name) if name else solution.manifest.profiles[0]
     if judged is None:
         raise UnknownNameError("profile", str(name), [p.id for p in solution.manifest.profiles])
-    wanted = {scenario for check in chosen for scenario in check.scenarios}
-    scenarios = [s for s in suite.scenarios if mode in s.modes and (s.id in wanted or s.phase == "contact")]
-    return Plan(
+    plan = Plan(
         solution=solution,
         seed=seed,
         mode=mode,
@@ -97,10 +121,42 @@ def make_plan(
         profile_chosen=name is not None,
         instances=_instances(solution, judged.replicas),
         checks=chosen,
-        scenarios=tuple(sorted(scenarios, key=lambda s: PHASES.index(s.phase))),
+        scenarios=_scenarios(suite, chosen, mode),
         network_ms=network_ms,
         deadlines=deadlines or Deadlines(),
     )
+    if checks:
+        return plan
+    if mode == "quick":
+        return replace(plan, load=LoadPlan((judged.rate,), 3, 3.0, ramp=False) if loaded else None)
+    return replace(plan, load=_full_load(plan, loaded, ramp=True), others=tuple(_others(plan, suite, loaded)))
+
+
+def _full_load(plan: Plan, loaded: bool, *, ramp: bool) -> LoadPlan | None:
+    """Load at the rate of every profile with as many replicas; the ramp goes on from the judged one's."""
+    rates = {plan.profile.rate, *(p.rate for p in plan.solution.manifest.profiles if p.replicas == plan.replicas)}
+    return LoadPlan(tuple(sorted(rates)), 5, 5.0, ramp) if loaded else None
+
+
+def _others(plan: Plan, suite: Suite, loaded: bool) -> Iterator[Plan]:
+    """For every number of replicas that only other profiles have, what their limits rest on."""
+    profiles = plan.solution.manifest.profiles
+    for replicas in sorted({profile.replicas for profile in profiles} - {plan.replicas}):
+        these = [profile for profile in profiles if profile.replicas == replicas]
+        limited = {axis for profile in these for axis in profile.limits}
+        checks = tuple(check for check in suite.checks if limited & set(check.axes))
+        other = replace(
+            plan, profile=these[0], instances=_instances(plan.solution, replicas), checks=checks,
+            scenarios=_scenarios(suite, checks, plan.mode),
+        )  # fmt: skip
+        yield replace(other, load=_full_load(other, loaded, ramp=False))
+
+
+def _scenarios(suite: Suite, checks: Iterable[Check], mode: Mode) -> tuple[Scenario, ...]:
+    """Those that the checks rest on, in the order of running."""
+    wanted = {scenario for check in checks for scenario in check.scenarios}
+    scenarios = [s for s in suite.scenarios if mode in s.modes and (s.id in wanted or s.phase == "contact")]
+    return tuple(sorted(scenarios, key=lambda s: PHASES.index(s.phase)))
 
 
 def _find_check(suite: Suite, name: str) -> Check:

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from random import Random
@@ -15,11 +16,25 @@ import psutil
 from crucible import __version__
 from crucible.check import Scenario
 from crucible.errors import CrucibleError
-from crucible.evidence import Evidence, Machine, Problem, Recording, Result
+from crucible.evidence import (
+    Evidence,
+    LoadBlock,
+    Machine,
+    Part,
+    Problem,
+    Recording,
+    Result,
+    ServiceFacts,
+    Timing,
+    Traffic,
+    Usage,
+)
 from crucible.lab.lab import RunningLab, open_lab
 from crucible.lab.observer import Observer
-from crucible.plan import Plan
-from crucible.suite import digest
+from crucible.load.offer import generator
+from crucible.plan import LoadPlan, Plan
+from crucible.suite import digest, load_file
+from crucible.tradeoffs import knee_p99_ms
 
 
 class Progress(Protocol):
@@ -44,13 +59,12 @@ async def run(
 
     `private`: folders that the solution must not see, besides the challenges.
     """
-    hidden = (challenge.parent, *private)
-    async with open_lab(plan, logs, environ, hidden) as lab:
-        with progress.step("starting the services and the solution"):
-            await lab.boot()
-        await lab.begin_accounts()
-        recordings = await _observe(plan, lab, progress)
-        traffic, usage = await lab.traffic(), await lab.usage()
+    hidden, loadfile = (challenge.parent, *private), load_file(challenge)
+    whole = await _part(plan, loadfile, logs, environ, progress, hidden)
+    others = []
+    for other in plan.others if not _nothing_answered(whole.recordings) else ():
+        others.append(await _part(other, loadfile, logs / f"{other.replicas}-replicas", environ, progress, hidden))
+    seen = (whole, *others)
     return Evidence(
         schema=1,
         crucible=__version__,
@@ -62,34 +76,119 @@ async def run(
         profile_chosen=plan.profile_chosen,
         replicas=plan.replicas,
         checks=tuple(check.id for check in plan.checks),
-        services=lab.service_facts,
+        services=whole.services,
         declares=plan.solution.declares,
         predictions=plan.solution.predictions,
         process_types=tuple(plan.solution.processes),
         machine=machine(),
-        recordings=recordings,
-        traffic=traffic,
-        usage=usage,
-        timings=tuple(lab.timings),
-        notes=tuple(lab.isolation.notes),
-        bypasses=lab.bypasses,
+        recordings=whole.recordings,
+        traffic=whole.traffic,
+        usage=whole.usage,
+        timings=tuple(timing for part in seen for timing in part.timings),
+        load=whole.load,
+        ramp=whole.ramp,
+        parts=tuple(
+            Part(
+                other.replicas, tuple(check.id for check in other.checks), it.recordings, it.load, it.traffic, it.usage
+            )
+            for other, it in zip(plan.others, others, strict=False)
+        ),
+        notes=tuple(dict.fromkeys(note for part in seen for note in part.notes)),
+        bypasses=tuple(dict.fromkeys(bypass for part in seen for bypass in part.bypasses)),
     )
 
 
-async def _observe(plan: Plan, lab: RunningLab, progress: Progress) -> tuple[Recording, ...]:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one lab showed."""
+
+    recordings: tuple[Recording, ...]
+    load: tuple[LoadBlock, ...]
+    ramp: tuple[LoadBlock, ...]
+    traffic: tuple[Traffic, ...]
+    usage: tuple[Usage, ...]
+    services: tuple[ServiceFacts, ...]
+    timings: tuple[Timing, ...]
+    notes: tuple[str, ...]
+    bypasses: tuple[str, ...]
+
+
+async def _part(
+    plan: Plan,
+    loadfile: Path | None,
+    logs: Path,
+    environ: Mapping[str, str],
+    progress: Progress,
+    hidden: Sequence[Path],
+) -> _Seen:
+    """Everything that runs with one number of replicas, in a lab of its own."""
+    async with open_lab(plan, logs, environ, hidden) as lab:
+        with progress.step(f"starting the services and the solution, {plan.replicas} replicas"):
+            await lab.boot()
+        await lab.begin_accounts()
+        before = [scenario for scenario in plan.scenarios if scenario.phase != "fault"]
+        recordings = await _observe(plan, lab, progress, before)
+        load: tuple[LoadBlock, ...] = ()
+        ramp: tuple[LoadBlock, ...] = ()
+        if not _nothing_answered(recordings):
+            if plan.load is not None and loadfile is not None:
+                recording, load, ramp = await _offer(plan, plan.load, lab, loadfile, progress)
+                recordings.append(recording)
+            faults = [scenario for scenario in plan.scenarios if scenario.phase == "fault"]
+            recordings += await _observe(plan, lab, progress, faults)
+        return _Seen(
+            tuple(recordings), load, ramp, await lab.traffic(), await lab.usage(), lab.service_facts,
+            tuple(lab.timings), tuple(lab.isolation.notes), lab.bypasses,
+        )  # fmt: skip
+
+
+def _nothing_answered(recordings: Iterable[Recording]) -> bool:
+    """Whether nothing of the contract is there: the verdict says what came instead."""
+    contact = [recording for recording in recordings if recording.phase == "contact"]
+    return bool(contact) and not any(op.result is Result.OK for recording in contact for op in recording.ops)
+
+
+async def _offer(
+    plan: Plan, load: LoadPlan, lab: RunningLab, loadfile: Path, progress: Progress
+) -> tuple[Recording, tuple[LoadBlock, ...], tuple[LoadBlock, ...]]:
+    """The load, and what happened to the solution's processes under it."""
+    observer = Observer(lab, "load", "load")
+    sent: list[LoadBlock] = []
+    ramp: list[LoadBlock] = []
+
+    async def offer() -> None:
+        async with generator(lab, loadfile, os.cpu_count() or 1) as offered:
+            for rate in load.rates:
+                sent.extend(await offered.at(rate, load.blocks, load.seconds))
+            if load.ramp:
+                ramp.extend(await offered.ramp(plan.profile.rate, knee_p99_ms(plan.profile)))
+
+    try:
+        for event in await lab.revive():
+            observer.happened(event)
+    except CrucibleError as error:
+        return observer.recording(Problem("stopped", error.what)), (), ()
+    rates = ", ".join(f"{rate:g}/s" for rate in load.rates)
+    async with lab.watched(observer):
+        with progress.step(f"load: {rates}{' and rising' if load.ramp else ''}", load.estimate_s):
+            await lab.timed("load", offer())
+    return observer.recording(None), tuple(sent), tuple(ramp)
+
+
+async def _observe(plan: Plan, lab: RunningLab, progress: Progress, wanted: Sequence[Scenario]) -> list[Recording]:
     recordings: list[Recording] = []
-    for scenarios in _groups(plan.scenarios):
+    for scenarios in _groups(wanted):
         names = ", ".join(scenario.id for scenario in scenarios)
         estimate = max(scenario.estimate_s for scenario in scenarios)
         with progress.step(f"{scenarios[0].phase}: {names}", estimate):
             recorded = await lab.timed(names, _together(plan, lab, scenarios))
         recordings += recorded
-        if scenarios[0].phase == "contact" and not any(op.result is Result.OK for r in recorded for op in r.ops):
-            break  # nothing of the contract is there: the verdict says what came instead
-    return tuple(recordings)
+        if _nothing_answered(recordings):
+            break
+    return recordings
 
 
-def _groups(scenarios: tuple[Scenario, ...]) -> Iterator[list[Scenario]]:
+def _groups(scenarios: Sequence[Scenario]) -> Iterator[list[Scenario]]:
     """Neighbours of the phase `steady` side by side, all others alone."""
     for phase, members in groupby(scenarios, key=lambda scenario: scenario.phase):
         if phase == "steady":

@@ -36,6 +36,12 @@ def load_suite(challenge: Path) -> Suite:
     return suite
 
 
+def load_file(challenge: Path) -> Path | None:
+    """The challenge's load, where it has one."""
+    path = challenge / "hidden" / "load.py"
+    return path if path.is_file() else None
+
+
 def _import(path: Path) -> ModuleType:
     """Import `path` as a module of a package of its own, so that a suite may be several files (`from .x import y`)."""
     folder = path.parent

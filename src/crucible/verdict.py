@@ -14,11 +14,13 @@ from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
-from crucible import contact, judging, tradeoffs
+from crucible import blocks, contact, judging, tradeoffs
+from crucible.blocks import Knee
 from crucible.check import Check, Finding, Measure, Outcome, Suite
 from crucible.evidence import Evidence
-from crucible.manifest import Manifest
-from crucible.tradeoffs import Fit, Judgement
+from crucible.manifest import Manifest, Profile
+from crucible.prices import Prices
+from crucible.tradeoffs import Fit, Gates, Judgement
 
 SCHEMA: Literal[1] = 1
 
@@ -60,6 +62,23 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Prediction:
+    """A learner's guess on one axis."""
+
+    axis: str
+    predicted: float
+    measured: Measure | None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether what was measured is within a fifth of it (or of its interval); None where nothing was measured."""
+        if self.measured is None:
+            return None
+        room = 0.2 * abs(self.predicted)
+        return self.measured.low - room <= self.predicted <= self.measured.high + room
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What is said of a run. Written as `result.json`."""
 
@@ -79,28 +98,39 @@ class Verdict:
     headline: str
     """The verdict in one line; may quote the solution, so escape it."""
     checks: tuple[CheckResult, ...]
-    positions: tuple[Measure, ...]
-    """Where the design stands, per axis that was measured."""
-    fit: Fit | None
-    """How it suits the run's profile; None where nothing was judged."""
+    fits: tuple[Fit, ...]
+    """How it suits each profile that was looked at, the run's own first; empty where nothing was judged."""
+    knee: Knee | None
+    """Which rate it holds, where a full grade looked for it."""
+    predictions: tuple[Prediction, ...]
+    """What `crucible.yaml` predicted, beside what was measured."""
+
+    @property
+    def fit(self) -> Fit | None:
+        """How it suits the run's profile."""
+        return self.fits[0] if self.fits else None
+
+    @property
+    def positions(self) -> tuple[Measure, ...]:
+        """Where the design stands, per axis that was measured, for the run's profile."""
+        return self.fits[0].positions if self.fits else ()
 
     @property
     def exit_code(self) -> int:
         return _EXIT_CODES[self.outcome]
 
 
-def judge(evidence: Evidence, manifest: Manifest, suite: Suite) -> Verdict:
+def judge(evidence: Evidence, manifest: Manifest, suite: Suite, prices: Prices) -> Verdict:
     """The verdict on a run. Never raises for anything in the evidence or in the suite's judges."""
     nothing = contact.missed(evidence)
     if nothing is not None:
         checks = tuple(_result(check, Finding(Outcome.NOT_RUN, nothing.reason)) for check in suite.checks)
         outcome = GradeOutcome.NOT_STARTED if nothing.untouched else GradeOutcome.FAILED
-        return _verdict(evidence, outcome, f"{str(outcome).replace('_', ' ')}: {nothing.what}", checks, (), None)
-    checks = tuple(_result(check, judging.find(check, suite, evidence)) for check in suite.checks)
-    positions = _positions(checks, evidence, manifest)
-    fit = _fit(evidence, manifest, positions)
-    outcome, headline = _conclude(evidence, suite, checks, fit)
-    return _verdict(evidence, outcome, headline, checks, positions, fit)
+        return _verdict(evidence, outcome, f"{str(outcome).replace('_', ' ')}: {nothing.what}", checks, ())
+    checks = _checks(evidence, suite)
+    fits = _fits(evidence, checks, manifest, suite, prices)
+    outcome, headline = _conclude(evidence, suite, checks, fits[0])
+    return _verdict(evidence, outcome, headline, checks, fits, _knee(evidence, manifest))
 
 
 @cache
@@ -117,7 +147,55 @@ def to_json(verdict: Verdict) -> bytes:
     return _adapter().dump_json(verdict, indent=1)
 
 
-def _positions(checks: Iterable[CheckResult], evidence: Evidence, manifest: Manifest) -> tuple[Measure, ...]:
+def _checks(evidence: Evidence, suite: Suite) -> tuple[CheckResult, ...]:
+    return tuple(_result(check, judging.find(check, suite, evidence)) for check in suite.checks)
+
+
+def _fits(
+    evidence: Evidence, checks: Sequence[CheckResult], manifest: Manifest, suite: Suite, prices: Prices
+) -> tuple[Fit, ...]:
+    """The run's own profile first. A quick grade looks at no other, and a full one at those that it has a part for.
+
+    `checks`: what was found with the run's own number of replicas.
+    """
+    own = manifest.profile(evidence.profile)
+    if own is None:
+        unknown = Profile(evidence.profile, "", evidence.replicas, 0, {})
+        return (tradeoffs.not_run(unknown, f"the challenge has no profile {evidence.profile}"),)
+    others = manifest.profiles if evidence.mode == "full" else ()
+    found = {evidence.replicas: checks}
+    fits = []
+    for profile in (own, *(profile for profile in others if profile is not own)):
+        seen = evidence.with_replicas(profile.replicas)
+        if seen is None:
+            because = f"the run had {evidence.replicas} replicas, and this profile has {profile.replicas}"
+            fits.append(tradeoffs.not_run(profile, because))
+            continue
+        if profile.replicas not in found:
+            found[profile.replicas] = _checks(seen, suite)
+        fits.append(_fit(profile, seen, found[profile.replicas], manifest, suite, prices))
+    return tuple(fits)
+
+
+def _fit(
+    profile: Profile, seen: Evidence, checks: Sequence[CheckResult], manifest: Manifest, suite: Suite, prices: Prices
+) -> Fit:
+    measures, void = _measures(checks)
+    found, bill = tradeoffs.positions(seen, measures, manifest, profile.rate, prices, void)
+    gates = [check for check in checks if check.gate]
+    failed = [check for check in gates if check.finding.outcome is Outcome.FAIL]
+    open_ = [check for check in gates if _unsettled(check, seen, suite)]
+    state = Gates(_first_of(failed) if failed else "", _first_of(open_) if open_ else "")
+    return tradeoffs.fit(profile, seen, found, bill, state, manifest)
+
+
+def _knee(evidence: Evidence, manifest: Manifest) -> Knee | None:
+    profile = manifest.profile(evidence.profile)
+    return blocks.knee(evidence.load, evidence.ramp, tradeoffs.knee_p99_ms(profile)) if profile is not None else None
+
+
+def _measures(checks: Iterable[CheckResult]) -> tuple[list[Measure], set[str]]:
+    """What the checks measured, and the axes of which they did not see enough to say anything."""
     measures: list[Measure] = []
     void: set[str] = set()
     for check in checks:
@@ -127,15 +205,7 @@ def _positions(checks: Iterable[CheckResult], evidence: Evidence, manifest: Mani
             measures += check.finding.measures
         else:
             void |= {measure.axis for measure in check.finding.measures}
-    return tradeoffs.positions(evidence, measures, manifest, void)
-
-
-def _fit(evidence: Evidence, manifest: Manifest, positions: Sequence[Measure]) -> Fit:
-    profile = manifest.profile(evidence.profile)
-    if profile is None:
-        because = f"the challenge has no profile {evidence.profile}"
-        return Fit(evidence.profile, Judgement.INCONCLUSIVE, because, ())
-    return tradeoffs.fit(profile, evidence.replicas, positions, manifest)
+    return measures, void
 
 
 def _conclude(evidence: Evidence, suite: Suite, checks: Sequence[CheckResult], fit: Fit) -> tuple[GradeOutcome, str]:
@@ -196,9 +266,10 @@ def _verdict(
     outcome: GradeOutcome,
     headline: str,
     checks: tuple[CheckResult, ...],
-    positions: tuple[Measure, ...],
-    fit: Fit | None,
+    fits: tuple[Fit, ...],
+    knee: Knee | None = None,
 ) -> Verdict:
+    found = {measure.axis: measure for measure in (fits[0].positions if fits else ())}
     return Verdict(
         schema=SCHEMA,
         crucible=evidence.crucible,
@@ -211,6 +282,7 @@ def _verdict(
         outcome=outcome,
         headline=headline,
         checks=checks,
-        positions=positions,
-        fit=fit,
+        fits=fits,
+        knee=knee,
+        predictions=tuple(Prediction(axis, value, found.get(axis)) for axis, value in evidence.predictions.items()),
     )

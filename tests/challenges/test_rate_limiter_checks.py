@@ -11,15 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue
+from support import evidence_builder as build
 from support import limiters as them
 from support.limiters import HonestLimiter
 from support.memory_lab import EPOCH_NS, MS, MemoryLab, in_virtual_time
 
+from crucible import verdict
 from crucible.check import Finding, History, NotCausedError, Outcome
-from crucible.evidence import FaultEvent, Op, Request, Result
+from crucible.evidence import Evidence, FaultEvent, LoadBlock, Op, Recording, Request, Result, Traffic
+from crucible.manifest import read_manifest
 from crucible.suite import load_suite
+from crucible.tradeoffs import Judgement
 
-SUITE = load_suite(Path(__file__).parents[2] / "challenge_templates" / "rate-limiter")
+CHALLENGE = Path(__file__).parents[2] / "challenge_templates" / "rate-limiter"
+MANIFEST, SUITE = read_manifest(CHALLENGE), load_suite(CHALLENGE)
 CHECKS = {check.id: check for check in SUITE.checks}
 SCENARIOS = {scenario.id: scenario for scenario in SUITE.scenarios}
 RESTS_ON = {check.id: check.scenarios for check in SUITE.checks}
@@ -508,6 +513,8 @@ def lose(op: Op, how: str) -> Op:
     if how == "timeout":
         late = op.sent_ns + 5_000 * MS
         return replace(op, result=Result.UNKNOWN, status=None, reply=None, error="timed out", received_ns=late)
+    if how == "slower":
+        return replace(op, received_ns=op.received_ns + (op.sent_ns * 7919) % (3_000 * MS))
     if how == "503":
         return replace(op, result=Result.UNKNOWN, status=503, reply=None, error="status 503")
     return replace(op, result=Result.OK, status=200, reply={"surprise": True})
@@ -532,7 +539,7 @@ def test_an_earlier_try_that_was_violated_counts() -> None:
     assert judge("RL-3", history([*first.ops, *later], first.facts)).outcome is Outcome.FAIL
 
 
-@given(seed=st.integers(0, 2**32), share=st.floats(0, 1), how=st.sampled_from(["timeout", "503", "made up"]))
+@given(seed=st.integers(0, 2**32), share=st.floats(0, 1), how=st.sampled_from(["timeout", "503", "made up", "slower"]))
 @settings(max_examples=60, deadline=None)
 def test_losing_answers_never_acquits_a_repeated_race(seed: int, share: float, how: str) -> None:
     seen, rng = watch_once(), Random(seed)
@@ -550,7 +557,7 @@ def watch_once() -> History:
 @given(
     seed=st.integers(0, 2**32),
     share=st.floats(0, 1),
-    how=st.sampled_from(["timeout", "503", "made up"]),
+    how=st.sampled_from(["timeout", "503", "made up", "slower"]),
     which=st.sampled_from([Result.OK, Result.REFUSED, None]),
 )
 def test_losing_answers_never_acquits(check: str, seed: int, share: float, how: str, which: Result | None) -> None:
@@ -558,3 +565,76 @@ def test_losing_answers_never_acquits(check: str, seed: int, share: float, how: 
     share = share**3  # mostly a few
     ops = [lose(op, how) if which in (None, op.result) and rng.random() < share else op for op in seen.ops]
     assert judge(check, history(ops, seen.facts, seen.events)).outcome is not Outcome.PASS
+
+
+# ---------------------------------------------------------------- honesty of profiles
+
+MISFITS: dict[str, tuple[Design, int, frozenset[str]]] = {
+    "in each process": (Design(lambda lab: them.InProcess(), ()), 3, frozenset({"paid-quota", "login-guard"})),
+    "fixed window": (Design(fixed_window), 3, frozenset({"paid-quota", "login-guard", "public-api", "side-project"})),
+    "fails closed": (Design(lambda lab: HonestLimiter()), 3, frozenset({"public-api", "side-project"})),
+    "too slow": (Design(lambda lab: HonestLimiter()), 160, frozenset({"paid-quota", "login-guard", "public-api"})),
+    "fails open": (
+        Design(lambda lab: them.FailsOpen(), declares="fail-open"), 3, frozenset({"login-guard", "side-project"})
+    ),
+    "loses its window": (
+        Design(lambda lab: them.LosesItsWindowWithItsProcess()), 3, frozenset({"paid-quota", "login-guard"})
+    ),
+}  # fmt: skip
+"""Each design, how many ms it takes under load, and profiles that it does not fit."""
+
+
+@cache
+def graded(name: str) -> Evidence:
+    """A whole grade of a design in memory, with load by hand."""
+    design, ms, _ = MISFITS[name]
+    recordings = []
+    for scenario in SUITE.scenarios:
+        seen = watch(scenario.id, design.make, 2, 7, design.services, design.declares)
+        recordings.append(
+            Recording(scenario.id, scenario.phase, 0, 1, seen.ops, seen.events, dict(seen.facts), None)
+        )  # fmt: skip
+    trips = tuple(Traffic("web", service, 4, 4, 1_000, 9_000, 9_000) for service in design.services)
+    return build.evidence(
+        challenge="rate-limiter", mode="full", profile="paid-quota", checks=tuple(CHECKS), recordings=tuple(recordings),
+        services=tuple(build.EVIDENCE.services[:1] if design.services else ()),
+        declares={"on_store_outage": design.declares} if design.declares else {}, traffic=trips,
+        load=tuple(build.block(rate, latency_us=((ms * 1_000, 600),)) for rate in (50, 200) for _ in range(3)),
+    )  # fmt: skip
+
+
+def profiles(evidence: Evidence) -> dict[str, Judgement]:
+    return {fit.profile: fit.result for fit in verdict.judge(evidence, MANIFEST, SUITE, build.PRICES).fits}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_a_design_does_not_fit_where_it_is_not_meant_to(name: str) -> None:
+    found = profiles(graded(name))
+    assert {profile for profile, result in found.items() if result is Judgement.DOES_NOT} >= MISFITS[name][2], found
+
+
+@pytest.mark.parametrize("name", MISFITS)
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    share=st.floats(0, 1),
+    how=st.sampled_from(["timeout", "503", "made up", "slower"]),
+    lost=st.floats(0, 1),
+)
+def test_losing_answers_makes_no_design_fit(name: str, seed: int, share: float, how: str, lost: float) -> None:
+    """In the scenarios as in the load, whose slowest answers are the first to be lost."""
+    honest, rng = graded(name), Random(seed)
+    recordings = tuple(
+        replace(it, ops=tuple(lose(op, how) if rng.random() < share**3 else op for op in it.ops))
+        for it in honest.recordings
+    )
+    load = tuple(_lose_slowest(block, lost**3) for block in honest.load)
+    found = profiles(replace(honest, recordings=recordings, load=load))
+    assert not {profile for profile in MISFITS[name][2] if found.get(profile) is Judgement.FITS}
+
+
+def _lose_slowest(block: LoadBlock, share: float) -> LoadBlock:
+    """Turn that share of a block's answers into errors that come at once."""
+    (value, count), *_ = block.latency_us
+    gone = int(count * share)
+    return replace(block, latency_us=((value, count - gone),) if count > gone else (), unanswered_us=((1, gone),))

@@ -10,12 +10,14 @@ from support import golden, hostile
 from crucible.challenges import folder_of
 from crucible.evidence import Evidence, from_json
 from crucible.manifest import Manifest, read_manifest
+from crucible.references import NONE
 from crucible.report import render_terminal
 from crucible.suite import load_suite
 from crucible.verdict import judge
 
 RUNS = {
     "pass": build.evidence(),
+    "full": build.full(),
     "fail": build.racing(14, profile="public-api"),
     "ended": build.ended(),
     "not-started": build.unfinished(status=501),
@@ -28,7 +30,8 @@ def shown(evidence: Evidence, manifest: Manifest = build.MANIFEST, suite=build.S
     """What is on the screen, without the spaces that end its lines."""
     file = io.StringIO()
     console = Console(file=file, width=width, color_system=None, force_terminal=False)
-    render_terminal(judge(evidence, manifest, suite), evidence, manifest, console)
+    known = build.REFERENCES if manifest is build.MANIFEST else NONE
+    render_terminal(judge(evidence, manifest, suite, build.PRICES), evidence, manifest, known, console)
     return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 

@@ -11,8 +11,10 @@ from crucible.check import Check, Finding, History, Lab, Measure, Outcome, Scena
 from crucible.evidence import (
     Evidence,
     FaultEvent,
+    LoadBlock,
     Machine,
     Op,
+    Part,
     Problem,
     Recording,
     Request,
@@ -22,7 +24,11 @@ from crucible.evidence import (
     Traffic,
     Usage,
 )
-from crucible.manifest import Axis, Limit, Manifest, Profile
+from crucible.manifest import Axis, Kept, Limit, Manifest, Profile
+from crucible.prices import Machine as PricedMachine
+from crucible.prices import Prices, Service, Storage, Tier
+from crucible.references import Reference, References, Stand
+from crucible.tradeoffs import Judgement
 
 MS = 1_000_000
 
@@ -123,6 +129,8 @@ MANIFEST = Manifest(
         Axis("moving_parts", "services and process types", "parts", "lower"),
         Axis("cpu_s_per_1000", "CPU of the solution", "s per 1,000 checks", "lower"),
         Axis("store_cpu_s_per_1000", "CPU of the services", "s per 1,000 checks", "lower"),
+        Axis("bytes_per_key", "memory per key", "bytes", "lower"),
+        Axis("monthly_cost_usd", "cost", "USD", "lower"),
         Axis("answered_in_outage", "checks answered in an outage", "share", "higher"),
     ),
     profiles=(
@@ -131,7 +139,83 @@ MANIFEST = Manifest(
         Profile("public-api", "Fair use.", 2, 200, {"latency_p99_ms": Limit(at_most=20)}),
         Profile("edge-shield", "In front of everything.", 4, 600, {"long_run_ratio": Limit(at_most=3)}),
     ),
+    rank_by=("monthly_cost_usd", "moving_parts"),
+    kept=Kept("bytes_per_key", 1_000_000),
+    chart=("latency_p99_ms", "long_run_ratio"),
 )
+
+SEEN: Any = {"source": "https://example.org/prices", "seen": "2026-11-25"}
+PRICES = Prices(
+    currency="USD",
+    region="test",
+    machines=(
+        PricedMachine(name="small", vcpus=1, memory_gb=1, usd_per_month=6, **SEEN),
+        PricedMachine(name="large", vcpus=4, memory_gb=8, usd_per_month=50, **SEEN),
+    ),
+    services={
+        "redis": Service((Tier(name="cache", memory_gb=0.5, connections=100, usd_per_month=9, **SEEN),), None, {}),
+        "postgres": Service(
+            (
+                Tier(name="db", memory_gb=1, connections=80, usd_per_month=12, **SEEN),
+                Tier(name="db-2", memory_gb=2, connections=190, usd_per_month=24, **SEEN),
+            ),
+            Storage(usd_per_gb_month=0.1, **SEEN),
+            {},
+        ),
+    },
+)
+
+
+def stand(result: Judgement = Judgement.FITS, **positions: float) -> Stand:
+    return Stand(result, tuple(Measure(axis, value, value, value, 9) for axis, value in positions.items()))
+
+
+REFERENCES = References(
+    1,
+    "0" * 64,
+    "Example CPU",
+    (
+        Reference(
+            "in-process",
+            3,
+            {
+                "paid-quota": stand(
+                    Judgement.DOES_NOT, latency_p99_ms=2, long_run_ratio=2, monthly_cost_usd=12, moving_parts=1
+                ),
+                "side-project": stand(latency_p99_ms=2, long_run_ratio=2, monthly_cost_usd=12, moving_parts=1),
+            },
+        ),
+        Reference(
+            "row-lock",
+            3,
+            {"paid-quota": stand(latency_p99_ms=31, long_run_ratio=1, monthly_cost_usd=24, moving_parts=2)},
+        ),
+    ),
+)
+
+
+def block(rate: float = 200, **changes: Any) -> LoadBlock:
+    """Three quiet seconds: 590 answers in 4 ms and 10 in 9 ms, of which 180 refusals."""
+    made = LoadBlock(
+        rate=rate,
+        replicas=2,
+        started_ns=20_000 * MS,
+        ended_ns=23_000 * MS,
+        outcomes={"allowed": 420, "refused": 180},
+        latency_us=((4_000, 590), (9_000, 10)),
+        unanswered_us=(),
+        timeout_us=2_000_000,
+        lag_us=((100, 599), (900, 1)),
+        process_cpu_s={"web": 0.3},
+        service_cpu_s={"redis": 0.06},
+        round_trips={"redis": 600},
+        bytes_exchanged={"redis": 90_000},
+        memory_bytes={"web": 90_000_000, "redis": 9_000_000},
+        steal=0.001,
+        network_cpu=0.02,
+    )
+    return replace(made, **changes)
+
 
 CONTACT_OPS = (
     op(0, request=Request("GET", "/healthz"), name="contact"),
@@ -166,6 +250,7 @@ EVIDENCE = Evidence(
         Usage("redis", "service", 1, 0.05, 9_000_000, {"eval": 290}),
     ),
     timings=(Timing("build", 0.4), Timing("boot", 1.2), Timing("race", 4.0), Timing("steady", 16.1)),
+    load=(block(), block(process_cpu_s={"web": 0.36}), block(latency_us=((4_000, 580), (11_000, 20)))),
     notes=("the network is not isolated: the grader may not set firewall rules here",),
 )
 
@@ -205,3 +290,26 @@ def unfinished(**changes: Any) -> Evidence:
         for index in range(4)
     )
     return evidence(recordings=(recording("contact", (CONTACT_OPS[0], *first)),), traffic=())
+
+
+def full(**changes: Any) -> Evidence:
+    """A full grade: a ramp with its knee, a spoiled block, four replicas for the profile that has so many, guesses."""
+    late = block(1_600, latency_us=((4_000, 500), (300_000, 100)))
+    spoiled = block(spoiled="requests were sent 9 ms late (99th percentile)", lag_us=((9_000, 600),))
+    four = Part(
+        4,
+        ("T-2",),
+        (PASSING[0], recording("steady", ops(240), ratio=1.5)),
+        (block(600, replicas=4), block(600, replicas=4), block(600, replicas=4)),
+        EVIDENCE.traffic,
+        EVIDENCE.usage,
+    )
+    made = replace(
+        EVIDENCE,
+        mode="full",
+        load=(*EVIDENCE.load, spoiled, *(block(50),) * 3),
+        ramp=(block(400), block(800), late, late, block(1_000), block(1_250, latency_us=((4_000, 600),)), late),
+        parts=(four,),
+        predictions={"latency_p99_ms": 8.5, "cpu_s_per_1000": 2.0, "answered_in_outage": 1.0},
+    )
+    return replace(made, **changes)

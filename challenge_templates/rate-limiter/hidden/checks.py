@@ -42,19 +42,20 @@ SUITE = Suite(
             "RL-1", "bounded-in-any-window",
             "In any window of time about the limit is allowed, wherever that window begins.",
             "How much can get through in the second that lies half before and half after a window's edge?",
-            True, ("overload", "edges"), judge_peak,
+            True, ("overload", "edges"), judge_peak, ("peak_ratio",),
         ),
         Check(
             "RL-2", "refusals-are-deserved",
             "A request is refused only where the limit has been used up in the window before it.",
             "What does a caller who keeps knocking have to do with what he has been allowed?",
             True, ("overload", "skew"), judge_refusals,
+            ("wrong_refusals_ratio", "wrong_refusals_one_replica_ratio"),
         ),
         Check(
             "RL-3", "holds-in-a-race",
             "However many requests for one key arrive at once, about the limit is allowed and no more.",
             "Between reading how much is used and writing the new value, what can another request do?",
-            True, ("race",), partial(judge_tries, race="race"),
+            True, ("race",), partial(judge_tries, race="race"), ("peak_ratio",),
         ),
         Check(
             "RL-4", "cost-is-atomic",
@@ -78,7 +79,7 @@ SUITE = Suite(
             "RL-7", "replicas-agree",
             "Under a steady overload spread over all replicas nearly every request gets an answer that is right.",
             "When the same key reaches another replica, what does that replica know of what was allowed elsewhere?",
-            False, ("overload",), judge_overload,
+            False, ("overload",), judge_overload, ("long_run_ratio", "peak_ratio", "wrong_refusals_ratio"),
         ),
         Check(
             "RL-8", "limit-change-applies",
@@ -91,18 +92,20 @@ SUITE = Suite(
             "A crash gives nobody more than the limit.",
             "What does the count of a running window rest on, and what is left of that after a crash?",
             False, ("restart", "outage", "unharmed"), judge_survival,
+            ("window_lost_app_units", "window_lost_store_units"),
         ),
         Check(
             "RL-10", "keeps-its-word-in-an-outage",
             "While a service is away every request gets an answer in time, and the one that was declared.",
             "How long does a request wait for a service that does not answer, and what is said to the caller then?",
             True, ("outage",), judge_word,
+            ("outage_answered_ratio", "outage_latency_p99_ms", "outage_peak_ratio", "recovery_s"),
         ),
         Check(
             "RL-11", "forgets-old-keys",
             "What a key took is free again when its window is over.",
             "Who removes what a caller left behind that never comes back?",
-            True, ("old-keys",), judge_old_keys,
+            True, ("old-keys",), judge_old_keys, ("bytes_per_key",),
         ),
         Check(
             "RL-12", "usage-is-true",

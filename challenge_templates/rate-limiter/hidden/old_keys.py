@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from crucible.check import Call, Finding, History, JsonValue, Lab, Outcome
+from crucible.check import Call, Finding, History, JsonValue, Lab, Measure, Outcome
 from crucible.evidence import Op
 
 from .requests import LONG_MS, allowed, check, fresh, limit, put_limit, taken
@@ -146,8 +146,21 @@ def growths(history: History) -> list[Growth]:
     return found
 
 
+def per_key(history: History) -> tuple[Measure, ...]:
+    """What stores and processes grew by with the first batch; at least, less what processes grew by while as many checks
+    asked for one key."""
+    used = sum(map(allowed, history.named("once/first")))
+    found = growths(history)
+    if not used or not found or set(history.services) - {it.subject for it in found}:
+        return ()
+    high = sum(max(0, it.first) for it in found) / used
+    drift = sum(max(0, it.waiting) for it in found if not it.is_store) / used
+    return (Measure("bytes_per_key", high, max(0.0, high - drift), high, used),)
+
+
 def judge_old_keys(history: History) -> Finding:
     """Each store and process type by itself, so that the noise of one does not hide what another keeps."""
+    measures = per_key(history)
     batches = {name: history.named(f"once/{name}") for name in ("first", "second", "third")}
     let = {name: sum(map(allowed, ops)) for name, ops in batches.items()}
     evidence: dict[str, float] = {"one-shot keys in the first batch": let["first"], "in the second": let["second"]}
@@ -165,10 +178,10 @@ def judge_old_keys(history: History) -> Finding:
             f"{it.second // 1000} kB with as many more" for it in kept
         )  # fmt: skip
         what += f", {FORGOTTEN_S:.0f} s after the last use of the first"
-        return Finding(Outcome.FAIL, what, tuple(op for op in batches["second"] if allowed(op))[:1], (), evidence)
+        return Finding(Outcome.FAIL, what, tuple(op for op in batches["second"] if allowed(op))[:1], measures, evidence)
     unseen = set(history.services) - {it.subject for it in found}
     if kept or open_ or unseen or not found or not equal or size < FEWEST:
         what = "the batches were not equal, too small, not let through, or not measured before and after"
-        return Finding(Outcome.INCONCLUSIVE, what, (), (), evidence)
+        return Finding(Outcome.INCONCLUSIVE, what, (), measures, evidence)
     what = f"a second batch of {let['second']} one-shot keys took no more room than the first had left behind"
-    return Finding(Outcome.PASS, what, (), (), evidence)
+    return Finding(Outcome.PASS, what, (), measures, evidence)

@@ -18,6 +18,7 @@ from crucible.cli.progress import Steps
 from crucible.errors import CrucibleError
 from crucible.lab import leftovers
 from crucible.plan import Deadlines, UnknownNameError
+from crucible.prices import OURS
 from crucible.up import up as bring_up
 
 INTERRUPTED = 130
@@ -40,13 +41,15 @@ def main() -> None:
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Default: DIR/.crucible")
 @click.option("--private", multiple=True, type=click.Path(path_type=Path), metavar="DIR",
               help="A folder that the solution must not see; repeatable.")  # fmt: skip
+@click.option("--prices", type=click.Path(path_type=Path, dir_okay=False, exists=True), default=OURS,
+              help="A price list of your own, in place of Crucible's.")  # fmt: skip
 @click.option("--network", type=click.IntRange(0, 100), default=1, show_default=True, metavar="MS",
               help="Delay between the solution and its services, each way, in ms.")  # fmt: skip
 @click.option("--build-timeout", type=click.FloatRange(1), default=Deadlines.build, show_default=True, metavar="S")
 @click.option("--boot-timeout", type=click.FloatRange(1), default=Deadlines.boot, show_default=True, metavar="S")
 def grade_command(
     folder: Path, mode: str, checks: tuple[str, ...], profile: str | None, seed: int | None, output: Path | None,
-    private: tuple[Path, ...], network: int, build_timeout: float, boot_timeout: float,
+    private: tuple[Path, ...], prices: Path, network: int, build_timeout: float, boot_timeout: float,
 ) -> None:  # fmt: skip
     """Grade the solution in DIR on servers of its own, and write what was seen and what follows to DIR/.crucible.
 
@@ -63,6 +66,7 @@ def grade_command(
         network_ms=network,
         deadlines=Deadlines(build_timeout, boot_timeout),
         private=private,
+        prices=prices,
     )
     _leave(partial(_grade, request))
 
@@ -70,7 +74,7 @@ def grade_command(
 def _grade(request: grade.Request) -> int:
     console = Console(highlight=False)
     graded = grade.grade(request, dict(os.environ), Steps(console))
-    report.render_terminal(graded.verdict, graded.evidence, graded.manifest, console)
+    report.render_terminal(graded.verdict, graded.evidence, graded.manifest, graded.references, console)
     console.print(f"\nresults: {request.output}", markup=False, soft_wrap=True)
     return graded.verdict.exit_code
 
@@ -78,15 +82,19 @@ def _grade(request: grade.Request) -> int:
 @main.command("judge")
 @click.argument("evidence", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Also write result and summary here.")
-def judge_command(evidence: Path, output: Path | None) -> None:
+@click.option("--prices", type=click.Path(path_type=Path, dir_okay=False, exists=True), default=OURS,
+              help="A price list of your own, in place of Crucible's.")  # fmt: skip
+def judge_command(evidence: Path, output: Path | None, prices: Path) -> None:
     """Repeat the verdict from an evidence.json alone: no services, no solution."""
 
     def judge() -> int:
-        graded = grade.judge(evidence)
+        graded = grade.judge(evidence, prices)
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
             grade.write_results(graded, output)
-        report.render_terminal(graded.verdict, graded.evidence, graded.manifest, Console(highlight=False))
+        report.render_terminal(
+            graded.verdict, graded.evidence, graded.manifest, graded.references, Console(highlight=False)
+        )
         return graded.verdict.exit_code
 
     sys.exit(_explained(judge))

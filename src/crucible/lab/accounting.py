@@ -64,6 +64,10 @@ class Accounts:
         """Bytes (PSS) that the processes of each type held when last sampled."""
         return {subject: a.memory for subject, a in self._accounts.items() if a.kind == "process"}
 
+    def everything(self) -> dict[str, int]:
+        """Likewise, of each process type and each service."""
+        return {subject: a.memory for subject, a in self._accounts.items()}
+
     def totals(self) -> dict[str, tuple[str, int, float, int]]:
         """By subject: kind, instances, CPU seconds since `open`, peak memory in bytes."""
         return {

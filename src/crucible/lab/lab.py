@@ -54,11 +54,11 @@ class RunningLab:
         self._observers: list[Observer] = []
         self._untold: list[FaultEvent] = []
         """What the grader did between two scenarios."""
-        self._folder = folder
+        self.folder = folder
         self._environ = environ
         self._hidden = hidden
         self._network: network.Network | None = None
-        self._accounts = Accounts(self._roots)
+        self.accounts = Accounts(self._roots)
         self._watches: list[Watch] = []
         self._kept = 0
         self._traffic_before: tuple[Traffic, ...] = ()
@@ -103,13 +103,13 @@ class RunningLab:
         if os.geteuid() == 0:
             os.umask(0o022)  # the solution's users are to get through what is made from here on
         builds, home = workspace.build_folders(self._environ)
-        work = self._folder / "work"
+        work = self.folder / "work"
         work.mkdir(mode=0o711)
         tools = workspace.tools(self._environ)
         self.isolation = await asyncio.to_thread(
-            isolation.isolate, self._folder, [work, builds, home], tools, self._hidden
+            isolation.isolate, self.folder, [work, builds, home], tools, self._hidden
         )
-        self._network = network.Network.start(self._folder, self.logs / "network.log")
+        self._network = network.Network.start(self.folder, self.logs / "network.log")
         try:
             async with asyncio.TaskGroup() as group:
                 built = group.create_task(self.timed("build", self._build()))
@@ -130,7 +130,7 @@ class RunningLab:
         )  # fmt: skip
 
     async def _start_server(self, name: str, source: Source) -> None:
-        folder = self._folder / "services" / name
+        folder = self.folder / "services" / name
         starting = asyncio.ensure_future(asyncio.to_thread(SERVICES[name].start, source, folder))
         try:
             server = self.servers[name] = await asyncio.shield(starting)
@@ -152,7 +152,7 @@ class RunningLab:
             for server in self.servers.values():
                 port = await self.network.link(instance.name, server, self.plan.network_ms)
                 env |= server.environment("127.0.0.1", port)
-            log, place = self.logs / f"{instance.name}.log", self._folder / "work" / instance.name
+            log, place = self.logs / f"{instance.name}.log", self.folder / "work" / instance.name
             confined = self.isolation.confine(instance.name)
             self.instances[instance.name] = Running(instance, tree, place, log, env, confined)
         await self.start(list(self.instances.values()))
@@ -217,7 +217,7 @@ class RunningLab:
             for running in self.instances.values():
                 workspace.cut(running.log)
             if time.monotonic() - sampled > SAMPLE_S:
-                await asyncio.to_thread(self._accounts.sample)
+                await asyncio.to_thread(self.accounts.sample)
                 sampled = time.monotonic()
                 await self._end_what_grows()
             if time.monotonic() - looked > STRANGERS_S:
@@ -239,7 +239,7 @@ class RunningLab:
     async def _end_what_grows(self) -> None:
         """End an instance that holds more memory than it may."""
         for running in self.instances.values():
-            held, most = self._accounts.held.get(running.pid or 0, 0), isolation.MEMORY_LIMIT
+            held, most = self.accounts.held.get(running.pid or 0, 0), isolation.MEMORY_LIMIT
             if held > most:
                 detail: dict[str, JsonValue] = {"held_bytes": held, "limit_bytes": most}
                 why = f"it held {held >> 20:,} MiB of memory, and may hold {most >> 20:,}"
@@ -260,8 +260,8 @@ class RunningLab:
     async def footprint(self) -> dict[str, int]:
         """Bytes that each service stores for the solution, and that the processes of each type hold."""
         stored = {name: await asyncio.to_thread(server.footprint) for name, server in self.servers.items()}
-        await asyncio.to_thread(self._accounts.sample)
-        return {name: size for name, size in stored.items() if size is not None} | self._accounts.memory()
+        await asyncio.to_thread(self.accounts.sample)
+        return {name: size for name, size in stored.items() if size is not None} | self.accounts.memory()
 
     def keep_counts(self, service: str, counts: Mapping[str, int]) -> None:
         """Keep what `service` has forgotten by crashing."""
@@ -270,7 +270,7 @@ class RunningLab:
     async def begin_accounts(self) -> None:
         """Count traffic, CPU and operations from here on."""
         self._traffic_before = await self.network.traffic()
-        await asyncio.to_thread(self._accounts.open)
+        await asyncio.to_thread(self.accounts.open)
         self._operations_before = await asyncio.to_thread(self._operations)
 
     async def traffic(self) -> tuple[Traffic, ...]:
@@ -278,8 +278,8 @@ class RunningLab:
 
     async def usage(self) -> tuple[Usage, ...]:
         operations = await asyncio.to_thread(self._operations)
-        await asyncio.to_thread(self._accounts.sample)
-        totals = self._accounts.totals()
+        await asyncio.to_thread(self.accounts.sample)
+        totals = self.accounts.totals()
         return tuple(
             Usage(
                 subject, "service" if kind == "service" else "process", instances, round(cpu, 3), memory,
@@ -321,7 +321,7 @@ class RunningLab:
 
     def keep_logs(self, target: Path) -> None:
         """Move the logs to `target`, in place of earlier ones, and remove everything else that the run made."""
-        for log in self._folder.glob("services/*/server.log"):
+        for log in self.folder.glob("services/*/server.log"):
             shutil.copyfile(log, self.logs / f"{log.parent.name}.log")
         shutil.rmtree(target, ignore_errors=True)
         for log in self.logs.iterdir():
@@ -329,7 +329,7 @@ class RunningLab:
         with suppress(OSError):
             shutil.copytree(self.logs, target, symlinks=True)
             target.chmod(0o755)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @asynccontextmanager

@@ -42,6 +42,10 @@ class Network:
         )  # fmt: skip
         return cls(child)
 
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
     async def _ask(self, **request: Any) -> dict[str, Any]:
         async with self._turn:
             asking = asyncio.ensure_future(asyncio.to_thread(self._ask_now, request))

@@ -5,21 +5,25 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from pydantic import JsonValue
 
-from crucible import contact
-from crucible.check import Outcome
+from crucible import blocks, contact
+from crucible.check import Measure, Outcome
 from crucible.evidence import Evidence, Op
 from crucible.manifest import Manifest
+from crucible.references import YOURS, Ranked, References, ranking
 from crucible.report.text import compact, plain
 from crucible.tradeoffs import WEB, Judgement, interval, number, web_requests
-from crucible.verdict import CheckResult, GradeOutcome, Verdict
+from crucible.verdict import CheckResult, GradeOutcome, Prediction, Verdict
 
 MOST_ROWS = 10
 MOST_DETAILS = 20
 MOST_LINES = 40
-_SIDES = {Judgement.FITS: "within", Judgement.DOES_NOT: "past it", Judgement.INCONCLUSIVE: "open"}
+MOST_REFERENCES = 8
+FITS = {Judgement.FITS: "fits", Judgement.DOES_NOT: "does not fit", Judgement.INCONCLUSIVE: "open"}
+SIDES = {Judgement.FITS: "within", Judgement.DOES_NOT: "past it", Judgement.INCONCLUSIVE: "open"}
 _WORST_FIRST = (Outcome.ERROR, Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.NOT_RUN, Outcome.PASS)
 
 
@@ -54,6 +58,8 @@ class Detail:
     what: str
     steps: tuple[Step, ...]
     hint: str
+    again: str
+    """The command that repeats it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,60 @@ class Position:
     samples: str
     limit: str
     result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Business:
+    """A profile, and whether it can live with the design."""
+
+    profile: str
+    story: str
+    result: str
+    because: str
+    flips_at: str
+    rank: str
+    """The design's place among those that fit, or which of the references fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A prediction, beside what was measured."""
+
+    axis: str
+    predicted: str
+    measured: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """An axis on which the references stand somewhere, too."""
+
+    axis: str
+    unit: str
+    yours: str
+    theirs: tuple[str, ...]
+    """In the order of `references`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A design in the picture: its place between 0 and 1 on both axes, and the values it stands for."""
+
+    name: str
+    x: float
+    y: float
+    values: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a process type or service took under load."""
+
+    subject: str
+    cpu: str
+    """CPU seconds per 1,000 answered requests: median (lowest to highest)."""
+    memory: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +180,7 @@ def details(verdict: Verdict) -> tuple[Detail, ...]:
             check.finding.what,
             timeline(check.finding.examples),
             check.hint if check.finding.outcome is not Outcome.ERROR else "",
+            replay_one(verdict, check.id),
         )
         for check in found
     )
@@ -158,10 +219,127 @@ def positions(verdict: Verdict, manifest: Manifest) -> tuple[Position, ...]:
                 unit=axis.unit if axis else "",
                 samples=f"{measure.samples:,}" if measure else "–",
                 limit=limit.limit if limit else "–",
-                result=_SIDES[limit.result] if limit else "–",
+                result=SIDES[limit.result] if limit else "–",
             )
         )
     return tuple(table)
+
+
+def businesses(verdict: Verdict, manifest: Manifest, references: References) -> tuple[Business, ...]:
+    """Each profile that was looked at, the run's own first."""
+    stories = {profile.id: profile.story for profile in manifest.profiles}
+    return tuple(
+        Business(
+            fit.profile,
+            stories.get(fit.profile, ""),
+            FITS[fit.result],
+            fit.because,
+            fit.flips_at,
+            _rank(ranking(fit, references, manifest), fit.result is Judgement.FITS),
+        )
+        for fit in verdict.fits[:MOST_LINES]
+    )
+
+
+def predictions(verdict: Verdict) -> tuple[Guess, ...]:
+    """What crucible.yaml predicted, beside what was measured."""
+
+    def result(it: Prediction) -> str:
+        if it.measured is None or it.met is None:
+            return "not measured"
+        if it.met:
+            return "about right"
+        low, high = sorted((abs(it.predicted), abs(it.measured.value)))
+        how = "higher" if it.measured.value > it.predicted else "lower"
+        return f"{how} by a factor of {number(high / low)}" if low > 0 else how
+
+    return tuple(
+        Guess(it.axis, number(it.predicted), interval(it.measured) if it.measured else "–", result(it))
+        for it in verdict.predictions[:MOST_LINES]
+    )
+
+
+def reference_names(verdict: Verdict, references: References) -> tuple[str, ...]:
+    return tuple(references.of(verdict.profile))[:MOST_REFERENCES] if verdict.fit is not None else ()
+
+
+def beside(verdict: Verdict, manifest: Manifest, references: References) -> tuple[Beside, ...]:
+    """The design and the references, axis by axis, for the run's profile."""
+    names = reference_names(verdict, references)
+    stands = references.of(verdict.profile)
+    theirs = {name: {measure.axis: measure for measure in stands[name].positions} for name in names}
+    yours = {measure.axis: measure for measure in verdict.positions}
+    return tuple(
+        Beside(
+            axis.id,
+            axis.unit,
+            interval(yours[axis.id]) if axis.id in yours else "–",
+            tuple(number(them[axis.id].value) if axis.id in them else "–" for them in theirs.values()),
+        )
+        for axis in manifest.axes
+        if any(axis.id in them for them in theirs.values())
+    )
+
+
+def picture(verdict: Verdict, manifest: Manifest, references: References) -> tuple[Point, ...]:
+    """The design and the references on the challenge's two axes; nothing where fewer than two stand on both."""
+    if manifest.chart is None:
+        return ()
+    stands = {name: references.of(verdict.profile)[name].positions for name in reference_names(verdict, references)}
+    placed = []
+    for name, found in {YOURS: verdict.positions, **stands}.items():
+        values = {measure.axis: measure.value for measure in found}
+        if all(axis in values for axis in manifest.chart):
+            placed.append((name, [values[axis] for axis in manifest.chart]))
+    if len(placed) < 2 or placed[0][0] != YOURS:
+        return ()
+    xs, ys = ([values[side] for _, values in placed] for side in (0, 1))
+    return tuple(Point(name, _between(x, xs), _between(y, ys), (number(x), number(y))) for name, (x, y) in placed)
+
+
+def used(evidence: Evidence, profile: str, manifest: Manifest) -> tuple[Used, ...]:
+    """What each process type and service took, at the profile's rate."""
+    found = manifest.profile(profile)
+    good = [it for it in evidence.load if found and it.rate == found.rate and it.spoiled is None and it.answered]
+    subjects = [(name, "process") for name in (good[0].process_cpu_s if good else ())]
+    subjects += [(name, "service") for name in (good[0].service_cpu_s if good else ())]
+    rows = []
+    for name, kind in subjects[:MOST_LINES]:
+        each = [
+            (it.process_cpu_s if kind == "process" else it.service_cpu_s).get(name, 0.0) / it.answered * 1000
+            for it in good
+        ]
+        memory = median(it.memory_bytes.get(name, 0) for it in good)
+        cpu = Measure("", median(each), min(each), max(each), len(each))
+        rows.append(Used(name, f"{interval(cpu)} s", f"{memory / 1e6:,.0f} MB"))
+    return tuple(rows)
+
+
+def noise(evidence: Evidence) -> tuple[str, ...]:
+    """How quiet the machine was while load was offered."""
+    load = [*evidence.load, *(block for part in evidence.parts for block in part.load)]
+    if not load:
+        return ()
+    bad = [it for it in load if it.spoiled is not None]
+    lag = max(blocks.percentile(it.lag_us, 99) for it in load) / 1000
+    lines = [
+        f"{len(load)} blocks of load, {len(bad)} of them spoiled by the machine and not counted",
+        f"the generator sent requests at most {lag:.1f} ms late (99th percentile of a block)",
+        f"at most {max(it.steal for it in load):.1%} of the machine's time went to others, and the lab network used at "
+        f"most {max(it.network_cpu for it in load):.0%} of a core",
+    ]
+    return (*lines, *dict.fromkeys(f"spoiled: {it.spoiled}" for it in bad))[:MOST_ROWS]
+
+
+def knee(verdict: Verdict) -> str:
+    """Which rate the design holds, in a sentence; empty where a quick grade did not look."""
+    it = verdict.knee
+    if it is None:
+        return ""
+    asked = f"with a 99th percentile of at most {number(it.p99_ms)} ms"
+    if it.failed is None:
+        return f"It held {number(it.held)} requests per second {asked}; how many more is open: {it.why}"
+    return f"It held {number(it.held)} requests per second {asked}, and not {number(it.failed)}: there {it.why}"
 
 
 def architecture(evidence: Evidence) -> Architecture:
@@ -228,6 +406,12 @@ def replay(verdict: Verdict) -> str:
     return shlex.join(command)
 
 
+def replay_one(verdict: Verdict, name: str) -> str:
+    """The command that repeats one check."""
+    command = ["crucible", "grade", "--check", name, "--seed", str(verdict.seed), "--profile", verdict.profile]
+    return shlex.join([*command, *(["--full"] if verdict.mode == "full" else [])])
+
+
 def words(outcome: str) -> str:
     """`not_run` as it is read: `not run`."""
     return str(outcome).replace("_", " ")
@@ -236,6 +420,22 @@ def words(outcome: str) -> str:
 def evidence_line(counters: Mapping[str, float]) -> str:
     """`145 requests in flight at once; 3 bursts`."""
     return "; ".join(f"{number(value)} {plain(name, 80)}" for name, value in list(counters.items())[:8])
+
+
+def _rank(ranked: Sequence[Ranked], fits: bool) -> str:
+    names = [it.name for it in ranked[:MOST_REFERENCES]]
+    if not fits:
+        return f"of the references {', '.join(names)} {'fits' if len(names) == 1 else 'fit'}" if names else ""
+    if len(ranked) < 2:
+        return ""
+    place = next(index for index, it in enumerate(ranked, 1) if it.name == YOURS)
+    return f"place {place} of {len(ranked)} that fit: {', '.join(names)}"
+
+
+def _between(value: float, among: Sequence[float]) -> float:
+    """Where `value` lies between the least and the most, from 0.05 to 0.95."""
+    low, high = min(among), max(among)
+    return round(0.05 + 0.9 * (value - low) / (high - low), 3) if high > low else 0.5
 
 
 def _sentence(check: CheckResult) -> str:

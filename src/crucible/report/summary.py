@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from crucible.evidence import Evidence
 from crucible.manifest import Manifest
+from crucible.references import References
 from crucible.report import model
 from crucible.report.text import Markdown, code_md, escape_md, label_md, line_md
 from crucible.verdict import GradeOutcome, Verdict
@@ -21,12 +22,13 @@ _MARKS = {
 }  # fmt: skip
 
 
-def render_summary(verdict: Verdict, evidence: Evidence, manifest: Manifest) -> str:
+def render_summary(verdict: Verdict, evidence: Evidence, manifest: Manifest, references: References) -> str:
     """The report as Markdown. Whatever the solution said appears escaped."""
     return _environment().get_template(_template(verdict)).render(
         verdict=verdict,
         evidence=evidence,
         manifest=manifest,
+        references=references,
         model=model,
     )  # fmt: skip
 
@@ -53,6 +55,7 @@ def _environment() -> Environment:
         "line": line_md,
         "label": label_md,
         "mark": _mark,
+        "fit": _fit_mark,
         "sentence": _sentence,
     }
     return environment
@@ -60,6 +63,10 @@ def _environment() -> Environment:
 
 def _mark(outcome: str) -> Markdown:
     return Markdown(_MARKS[str(outcome)])
+
+
+def _fit_mark(result: str) -> Markdown:
+    return Markdown({"fits": "✅", "does not fit": "❌"}.get(result, "⚠️"))
 
 
 def _sentence(text: str) -> str:

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from crucible.evidence import Evidence
 from crucible.manifest import Manifest
+from crucible.references import References
 from crucible.report import model
 from crucible.report.text import plain
-from crucible.tradeoffs import Judgement
 from crucible.verdict import GradeOutcome, Verdict
 
 _STYLES = {
@@ -20,10 +20,11 @@ _STYLES = {
     "passed": "bold green", "failed": "bold red", "not_started": "bold cyan",
 }  # fmt: skip
 _NEVER_WRAPPED = ("axis", "samples")
-_FITS = {Judgement.FITS: "fits", Judgement.DOES_NOT: "does not fit", Judgement.INCONCLUSIVE: "whether it fits is open"}
 
 
-def render_terminal(verdict: Verdict, evidence: Evidence, manifest: Manifest, console: Console) -> None:
+def render_terminal(
+    verdict: Verdict, evidence: Evidence, manifest: Manifest, references: References, console: Console
+) -> None:
     """Print the report. Whatever the solution said appears as plain text."""
     if verdict.outcome is GradeOutcome.NOT_STARTED:
         _welcome(verdict, manifest, console)
@@ -35,7 +36,10 @@ def render_terminal(verdict: Verdict, evidence: Evidence, manifest: Manifest, co
     _checks(verdict, console)
     _details(verdict, console)
     _mishaps(evidence, console)
+    _businesses(verdict, manifest, references, console)
     _positions(verdict, manifest, console)
+    _bill(verdict, console)
+    _predictions(verdict, console)
     _architecture(evidence, console)
     _run(verdict, evidence, console)
 
@@ -118,10 +122,41 @@ def _positions(verdict: Verdict, manifest: Manifest, console: Console) -> None:
         limit = row.limit.replace("at most", "≤").replace("at least", "≥")
         table.add_row(*(_cell(it) for it in (row.axis, seen, row.samples, limit, row.result)))
     console.print(Padding(table, (0, 0, 0, 2)))
-    if verdict.fit is not None:
-        aside = "" if verdict.profile_chosen else " (not chosen, so it does not count)"
-        fit = verdict.fit
-        console.print(Text(plain(f"  {fit.profile}{aside}: {_FITS[fit.result]}: {fit.because}", 900)))
+    if sentence := model.knee(verdict):
+        console.print(Text(plain(f"  {sentence}", 600)))
+
+
+def _businesses(verdict: Verdict, manifest: Manifest, references: References, console: Console) -> None:
+    for it in model.businesses(verdict, manifest, references):
+        aside = "" if verdict.profile_chosen or it.profile != verdict.profile else " (not chosen, so it does not count)"
+        _heading(f"{plain(it.profile, 40)}{aside}: {it.result}", console)
+        table = _table("", "")
+        for name, text in (("because", it.because), ("flips", it.flips_at), ("rank", it.rank)):
+            if text:
+                table.add_row(name, _cell(text, limit=900))
+        console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _bill(verdict: Verdict, console: Console) -> None:
+    bill = verdict.fit.bill if verdict.fit is not None else None
+    if bill is None:
+        return
+    _heading(f"{bill.usd:,.2f} USD a month, at {bill.rate:g} requests per second all month", console)
+    table = _table("", "", "")
+    for line in bill.lines[: model.MOST_LINES]:
+        table.add_row(_cell(line.what, limit=60), Text(f"{line.usd:,.2f}", justify="right"), _cell(line.why))
+    console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _predictions(verdict: Verdict, console: Console) -> None:
+    rows = model.predictions(verdict)
+    if not rows:
+        return
+    _heading("what you predicted", console)
+    table = _table("axis", "predicted", "measured", "", header=True)
+    for row in rows:
+        table.add_row(*(_cell(it) for it in (row.axis, row.predicted, row.measured, row.result)))
+    console.print(Padding(table, (0, 0, 0, 2)))
 
 
 def _architecture(evidence: Evidence, console: Console) -> None:
@@ -148,6 +183,7 @@ def _run(verdict: Verdict, evidence: Evidence, console: Console) -> None:
         f"machine: {model.machine(evidence)}",
         *(f"service: {it}" for it in model.network(evidence)),
         f"time: {model.timings(evidence)}",
+        *(f"noise: {it}" for it in model.noise(evidence)),
         *(f"note: {it}" for it in evidence.notes[:20]),
         f"again: {model.replay(verdict)}",
         "the verdict alone, from the recording: crucible judge evidence.json",

@@ -9,10 +9,10 @@ from pathlib import Path
 import asyncpg
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
-CONNECTIONS = 24
-"""Of the hundred that PostgreSQL takes, for up to four replicas."""
+CONNECTIONS = 16
+"""Of the hundred that PostgreSQL takes, for up to four replicas; each must be made again after a crash."""
 COMMAND_S = 0.3
-POOL_WAIT_S = 0.5
+POOL_WAIT_S = 0.35
 """How long a request waits for a connection; with the timeout of its command, every answer is there within a second."""
 SWEEP_S = 2.0
 

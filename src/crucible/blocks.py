@@ -1,0 +1,146 @@
+"""Blocks of load, judged: what a design's callers waited, what a request cost, and which rates it held. Pure.
+
+Of several blocks the median counts, and the lowest and the highest are its interval: of five blocks that is a
+confidence interval of 93.75 % for the median, whatever the distribution (Wilks 1948; 1 - 2 / 2^5).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from crucible.check import Measure
+from crucible.evidence import Counts, LoadBlock
+
+ENOUGH = 3
+"""Blocks, fewer of which say nothing."""
+MOST_UNANSWERED = 0.05
+"""Share of requests without an answer, from which on they surely count as the slowest."""
+MOST_STEAL, MOST_LAG_MS, MOST_NETWORK_CPU = 0.05, 5.0, 0.6
+BUSY = 0.75
+"""Share of the machine's cores; a design that uses more of them itself leaves the generator little time."""
+KNEE_P99_MS = 100.0
+"""What a rate is held with where the profile limits no latency."""
+KNEE_UNANSWERED = 0.001
+"""Share of requests that may go unanswered at a rate that is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knee:
+    """Between which two rates a design ceases to hold what is offered."""
+
+    p99_ms: float
+    """Held is a rate with at most this latency (99th percentile) and 0.1 % of the requests without an answer."""
+    held: float
+    """The highest rate that was held, in requests per second."""
+    failed: float | None
+    """The lowest one above it that was not, twice; None where none was found."""
+    why: str
+    """What happened at `failed`, or why no such rate was found."""
+
+
+def spoiled(steal: float, lag_us: Counts, network_cpu: float, used: float, cores: int) -> str | None:
+    """Why a block says nothing of the design; None where it does. `used`: cores that design and services used."""
+    if steal > MOST_STEAL:
+        return f"another machine took {steal:.0%} of this one's time"
+    if network_cpu > MOST_NETWORK_CPU:
+        return f"the lab network itself used {network_cpu:.0%} of a core"
+    if (lag_ms := percentile(lag_us, 99) / 1000) > MOST_LAG_MS:
+        busy = f", while the design and its services used {used:.1f} of {cores} cores" if used > BUSY * cores else ""
+        return f"requests were sent {lag_ms:.0f} ms late (99th percentile){busy}"
+    return None
+
+
+def percentile(counts: Counts, share: float) -> float:
+    """The smallest value that at least `share` % of the samples do not exceed (nearest rank); 0 of none."""
+    due = sum(count for _, count in counts) * share / 100
+    for value, count in counts:
+        due -= count
+        if due <= 1e-9:
+            return float(value)
+    return 0.0
+
+
+def measures(blocks: Iterable[LoadBlock], rate: float) -> tuple[Measure, ...]:
+    """What the good blocks at `rate` say: latency in ms, and what 1,000 answered requests, or one, cost."""
+    good = [block for block in blocks if block.rate == rate and block.spoiled is None]
+    if len(good) < ENOUGH or not all(block.answered for block in good):
+        return ()
+    return (
+        _latency(good, "latency_p50_ms", 50),
+        _latency(good, "latency_p99_ms", 99),
+        _each(good, "cpu_s_per_1000", [sum(it.process_cpu_s.values()) / it.answered * 1000 for it in good]),
+        _each(good, "store_cpu_s_per_1000", [sum(it.service_cpu_s.values()) / it.answered * 1000 for it in good]),
+        _each(good, "round_trips_per_check", [sum(it.round_trips.values()) / it.answered for it in good]),
+        _each(good, "bytes_per_check", [sum(it.bytes_exchanged.values()) / it.answered for it in good]),
+        _each(good, "memory_mb", [sum(it.memory_bytes[name] for name in it.process_cpu_s) / 1e6 for it in good]),
+    )
+
+
+def why_none(blocks: Iterable[LoadBlock], rate: float) -> str | None:
+    """Why `measures` has nothing to say at this rate; None where it has, or where nothing was sent at it."""
+    sent = [block for block in blocks if block.rate == rate]
+    if not sent or measures(sent, rate):
+        return None
+    bad = [block.spoiled for block in sent if block.spoiled is not None]
+    if len(sent) - len(bad) >= ENOUGH:
+        return "a whole block of load had no answer"
+    return f"{len(bad)} of {len(sent)} blocks of load were spoiled: {bad[-1]}" if bad else "too few blocks were sent"
+
+
+def unanswered(block: LoadBlock) -> float:
+    """The share of requests without an answer that counts."""
+    total = block.answered + block.unanswered
+    return block.unanswered / total if total else 0.0
+
+
+def latency_ms(block: LoadBlock, share: float) -> tuple[float, float]:
+    """The least and the most that a percentile of the latency can be called, in ms: requests without an answer count as
+    long as they took, or as the time-out. Where many have none, only the latter is fair to the callers."""
+    at_best = _merged(block.latency_us, block.unanswered_us)
+    at_worst = _merged(block.latency_us, ((max(block.timeout_us, _longest(block)), block.unanswered),))
+    high = percentile(at_worst, share) / 1000
+    return (high if unanswered(block) > MOST_UNANSWERED else min(high, percentile(at_best, share) / 1000), high)
+
+
+def holds(block: LoadBlock, p99_ms: float) -> bool:
+    """Whether the design held the block's rate: nearly all answered, and in time."""
+    total = block.answered + block.unanswered
+    late = percentile(block.latency_us, 99) / 1000 > p99_ms
+    return total > 0 and block.spoiled is None and not late and block.unanswered <= KNEE_UNANSWERED * total
+
+
+def knee(load: Iterable[LoadBlock], ramp: Sequence[LoadBlock], p99_ms: float) -> Knee | None:
+    """The bracket that a ramp found; None without a ramp, or where not even its beginning was held."""
+    if not ramp:
+        return None
+    held = [block.rate for block in (*load, *ramp) if holds(block, p99_ms)]
+    if not held:
+        return None
+    beyond = sorted({block.rate for block in ramp if block.rate > max(held)})
+    if not beyond:
+        return Knee(p99_ms, max(held), None, "no higher rate was offered")
+    tries = [block for block in ramp if block.rate == beyond[0]]
+    if bad := next((block.spoiled for block in tries if block.spoiled is not None), None):
+        return Knee(p99_ms, max(held), None, f"at {beyond[0]:,.0f}/s {bad}")
+    worst = tries[-1]
+    why = f"the 99th percentile was {latency_ms(worst, 99)[1]:,.0f} ms, and {unanswered(worst):.1%} had no answer"
+    return Knee(p99_ms, max(held), beyond[0], why)
+
+
+def _latency(good: Sequence[LoadBlock], axis: str, share: float) -> Measure:
+    sides = [latency_ms(block, share) for block in good]
+    samples = sum(block.answered + block.unanswered for block in good)
+    value = median(high for _, high in sides)
+    return Measure(axis, value, min(low for low, _ in sides), max(high for _, high in sides), samples)
+
+
+def _each(good: Sequence[LoadBlock], axis: str, values: Sequence[float]) -> Measure:
+    return Measure(axis, median(values), min(values), max(values), sum(block.answered for block in good))
+
+
+def _merged(one: Counts, other: Counts) -> Counts:
+    return tuple(sorted((*one, *other)))
+
+
+def _longest(block: LoadBlock) -> int:
+    return block.latency_us[-1][0] if block.latency_us else 0

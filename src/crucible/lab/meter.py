@@ -1,0 +1,58 @@
+"""What design, services and machine have used so far; the difference of two readings is what a block of load cost."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psutil
+
+from crucible.lab.lab import RunningLab
+
+WEB = "web"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Totals since some moment in the past, but for memory."""
+
+    process_cpu_s: Mapping[str, float]
+    service_cpu_s: Mapping[str, float]
+    round_trips: Mapping[str, int]
+    """Of the web processes, by service."""
+    bytes_exchanged: Mapping[str, int]
+    memory_bytes: Mapping[str, int]
+    network_cpu_s: float
+    machine_s: float
+    """CPU seconds that the machine had, over all cores."""
+    stolen_s: float
+    """Of those, what the hypervisor gave to others."""
+
+
+async def read(lab: RunningLab) -> Reading:
+    """Takes some milliseconds."""
+    traffic = await lab.network.traffic()
+    await asyncio.to_thread(lab.accounts.sample)
+    cpu: dict[str, dict[str, float]] = {"process": {}, "service": {}}
+    for subject, (kind, _, seconds, _) in lab.accounts.totals().items():
+        cpu[kind][subject] = seconds
+    trips, exchanged = Counter[str](), Counter[str]()
+    for it in traffic:
+        if it.process == WEB:
+            trips[it.service] += it.round_trips
+            exchanged[it.service] += it.bytes_to_service + it.bytes_from_service
+    network, machine = psutil.Process(lab.network.pid).cpu_times(), psutil.cpu_times()
+    return Reading(
+        cpu["process"], cpu["service"], trips, exchanged, lab.accounts.everything(),
+        network.user + network.system, sum(machine), getattr(machine, "steal", 0.0),
+    )  # fmt: skip
+
+
+def since(now: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+    """What was added to each total."""
+    return {name: round(max(0.0, total - before.get(name, 0.0)), 6) for name, total in now.items()}
+
+
+def whole(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
+    """Likewise, of what is counted."""
+    return {name: int(added) for name, added in since(now, before).items()}

@@ -1,0 +1,69 @@
+"""The load's own process: `python -m crucible.load.child LOADFILE`, started and commanded by `runner`.
+
+Commands are JSON lines on standard input, each answered by one JSON line; the end of standard input ends the process.
+"""
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from crucible.load.locust_user import OpenModelUser, Prepared  # isort: skip  # first: it changes the standard library
+
+from gevent.fileobject import FileObject
+from locust.env import Environment
+
+
+def user_class(path: Path) -> type[OpenModelUser]:
+    """The one user that a challenge's `hidden/load.py` defines."""
+    spec = importlib.util.spec_from_file_location("crucible_load", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["crucible_load"] = module
+    spec.loader.exec_module(module)
+    own = [
+        it for it in vars(module).values()
+        if isinstance(it, type) and issubclass(it, OpenModelUser) and it.__module__ == "crucible_load"
+    ]  # fmt: skip
+    if len(own) != 1:
+        raise ImportError(f"{path} must define one OpenModelUser, not {len(own)}")
+    return own[0]
+
+
+class Generator:
+    """One user, and the blocks that it is ready to send."""
+
+    def __init__(self, path: Path) -> None:
+        made = user_class(path)
+        self._user = made(Environment(user_classes=[made]))
+        self._user.on_start()
+        self._prepared: list[Prepared] = []
+
+    def command(self, request: dict[str, Any]) -> dict[str, Any]:
+        match request:
+            case {"do": "connect", "urls": urls, "shared": shared}:
+                self._user.connect(urls, shared=shared)
+                return {"timeout_s": self._user.timeout_s}
+            case {"do": "prepare", "blocks": blocks}:
+                self._prepared = self._user.put_in_place([tuple(block) for block in blocks])
+                return {}
+            case {"do": "send", "index": index}:
+                return self._user.block(self._prepared[index]).as_json()
+            case _:
+                raise ValueError(f"unknown command {request}")
+
+
+def main(path: Path) -> None:
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a challenge's own code prints is no answer
+    generator = Generator(path)
+    for line in FileObject(sys.stdin.fileno(), "rb", close=False):
+        answers.write(json.dumps(generator.command(json.loads(line))) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,106 @@
+"""Blocks of load on a running lab, and what each of them cost."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from crucible import blocks
+from crucible.evidence import LoadBlock
+from crucible.lab import meter
+from crucible.lab.lab import RunningLab
+from crucible.load.runner import Load, Sent
+
+STEP = 1.25
+TRIES = 2
+"""How often a rate of the ramp must not be held until it counts."""
+RAMP_S, MOST_RATE = 2.0, 8_000.0
+
+
+class Offer:
+    """Sends blocks to one lab."""
+
+    def __init__(self, lab: RunningLab, load: Load, cores: int) -> None:
+        self._lab = lab
+        self._load = load
+        self._cores = cores
+
+    async def at(self, rate: float, count: int, seconds: float) -> list[LoadBlock]:
+        """`count` blocks at one rate, and at most as many more in place of those that were spoiled."""
+        await self._prepare(rate, count, seconds)
+        sent: list[LoadBlock] = []
+        spoiled = 0
+        for index in range(count):
+            sent.append(await self._send(rate, index))
+            while sent[-1].spoiled is not None and spoiled < count:
+                spoiled += 1
+                sent.append(await self._send(rate, index))
+        return sent
+
+    async def ramp(self, rate: float, p99_ms: float) -> list[LoadBlock]:
+        """Rising rates: doubled while they are held, then in steps of 1.25 from the last that was."""
+        sent: list[LoadBlock] = []
+        low, high = rate, MOST_RATE
+        while low * 2 <= MOST_RATE:
+            if not await self._held(low * 2, p99_ms, sent):
+                high = low * 2
+                break
+            low *= 2
+        while low * STEP < high and await self._held(low * STEP, p99_ms, sent):
+            low *= STEP
+        return sent
+
+    async def _held(self, rate: float, p99_ms: float, sent: list[LoadBlock]) -> bool:
+        await self._prepare(rate, TRIES, RAMP_S)
+        for index in range(TRIES):
+            sent.append(await self._send(rate, index))
+            if blocks.holds(sent[-1], p99_ms):
+                return True
+        return False
+
+    async def _prepare(self, rate: float, count: int, seconds: float) -> None:
+        seed = self._lab.plan.seed
+        await self._load.prepare([(rate, seconds, f"{seed}/{rate:g}/{index}") for index in range(count)])
+
+    async def _send(self, rate: float, index: int) -> LoadBlock:
+        before = await meter.read(self._lab)
+        sent = await self._load.send(index)
+        return self._block(rate, sent, before, await meter.read(self._lab))
+
+    def _block(self, rate: float, sent: Sent, before: meter.Reading, after: meter.Reading) -> LoadBlock:
+        machine_s = max(1e-9, after.machine_s - before.machine_s)
+        seconds = machine_s / self._cores
+        processes = meter.since(after.process_cpu_s, before.process_cpu_s)
+        services = meter.since(after.service_cpu_s, before.service_cpu_s)
+        steal = round((after.stolen_s - before.stolen_s) / machine_s, 4)
+        network_cpu = round((after.network_cpu_s - before.network_cpu_s) / seconds, 4)
+        used = (sum(processes.values()) + sum(services.values())) / seconds
+        return LoadBlock(
+            rate=rate,
+            replicas=self._lab.plan.replicas,
+            started_ns=sent.started_ns - self._lab.begun_ns,
+            ended_ns=sent.ended_ns - self._lab.begun_ns,
+            outcomes=sent.outcomes,
+            latency_us=sent.latency_us,
+            unanswered_us=sent.unanswered_us,
+            timeout_us=int(self._load.timeout_s * 1e6),
+            lag_us=sent.lag_us,
+            process_cpu_s=processes,
+            service_cpu_s=services,
+            round_trips=meter.whole(after.round_trips, before.round_trips),
+            bytes_exchanged=meter.whole(after.bytes_exchanged, before.bytes_exchanged),
+            memory_bytes=dict(after.memory_bytes),
+            steal=steal,
+            network_cpu=network_cpu,
+            spoiled=blocks.spoiled(steal, sent.lag_us, network_cpu, used, self._cores),
+        )
+
+
+@asynccontextmanager
+async def generator(lab: RunningLab, loadfile: Path, cores: int) -> AsyncIterator[Offer]:
+    """The load's process while the block is open. Raises a CrucibleError where the load file fails."""
+    urls = [f"http://{running.host}:{running.port}" for running in lab.web.values()]
+    load = await Load.start(loadfile, urls, lab.folder, lab.logs / "load.log", shared=bool(lab.servers))
+    try:
+        yield Offer(lab, load, cores)
+    finally:
+        load.stop()

@@ -1,0 +1,113 @@
+"""The grader's side of the load: one child process that is told what to send, and says what came of it."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from crucible.child import Child
+from crucible.errors import CrucibleError, Fault
+
+START_S, OVER_S, SETTING_UP_S = 30.0, 20.0, 120.0
+SOURCES = Path(__file__).resolve().parents[2]
+Counts = tuple[tuple[int, int], ...]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the child says of a block; its fields are those of `evidence.LoadBlock`, but for the clock."""
+
+    started_ns: int
+    """On the clock of `time.monotonic_ns`."""
+    ended_ns: int
+    outcomes: dict[str, int]
+    latency_us: Counts
+    unanswered_us: Counts
+    lag_us: Counts
+
+
+_SENT = TypeAdapter(Sent)
+
+
+class Load:
+    """The generator, between `start` and `stop`. Every method raises a CrucibleError where the load file fails."""
+
+    def __init__(self, child: Child, loadfile: Path) -> None:
+        self._child = child
+        self._loadfile = loadfile
+        self.timeout_s = 0.0
+        self._seconds: list[float] = []
+
+    @classmethod
+    async def start(cls, loadfile: Path, urls: Sequence[str], folder: Path, log: Path, *, shared: bool) -> "Load":
+        """`shared`: whether one replica is enough to configure all."""
+        child = Child.start(
+            [sys.executable, "-P", "-m", "crucible.load.child", str(loadfile)],
+            cwd=folder, log=log, env={"PYTHONPATH": str(SOURCES), "PATH": ""},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        load = cls(child, loadfile)
+        try:
+            connected = await load._ask(START_S, do="connect", urls=list(urls), shared=shared)
+            load.timeout_s = float(connected["timeout_s"])
+        except BaseException:
+            load.stop()
+            raise
+        return load
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    async def prepare(self, blocks: Sequence[tuple[float, float, str]]) -> None:
+        """Compute blocks of (requests per second, seconds, seed), and put in place what they need."""
+        await self._ask(SETTING_UP_S, do="prepare", blocks=[list(block) for block in blocks])
+        self._seconds = [seconds for _, seconds, _ in blocks]
+
+    async def send(self, index: int) -> Sent:
+        """Send the block that was prepared as number `index`."""
+        answer = await self._ask(self._seconds[index] + OVER_S, do="send", index=index)
+        try:
+            return _SENT.validate_python(answer)
+        except ValidationError as error:
+            raise self._failed("it did not say what came of a block") from error
+
+    async def _ask(self, within_s: float, **request: Any) -> dict[str, Any]:
+        pipe_in, pipe_out = self._child.popen.stdin, self._child.popen.stdout
+        assert pipe_in is not None
+        assert pipe_out is not None
+        with suppress(OSError):  # then there will be no answer, which says so
+            pipe_in.write(json.dumps(request).encode() + b"\n")
+            pipe_in.flush()
+        reading = asyncio.ensure_future(asyncio.to_thread(pipe_out.readline))
+        try:
+            line = await asyncio.wait_for(asyncio.shield(reading), within_s)
+            answer: dict[str, Any] = json.loads(line)
+        except (TimeoutError, ValueError) as error:
+            self.stop()
+            await reading
+            raise self._failed("it ended, or did not answer in time") from error
+        except asyncio.CancelledError:
+            self._child.kill()
+            await reading
+            raise
+        return answer
+
+    def _failed(self, what: str) -> CrucibleError:
+        where = f"{self._loadfile.parent.parent.name}/hidden/{self._loadfile.name}"
+        return CrucibleError(f"the load failed: {what}", where=where, fix="see logs/load.log", fault=Fault.AUTHOR)
+
+    def stop(self) -> None:
+        self._child.kill()
+        for pipe in (self._child.popen.stdin, self._child.popen.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()

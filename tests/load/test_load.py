@@ -1,0 +1,216 @@
+"""The load's own process, against servers that answer, stall, break and lie; and by hand, as Locust runs it."""
+
+import asyncio
+import csv
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.answering import Answering, answering
+
+from crucible import blocks
+from crucible.errors import CrucibleError, Fault
+from crucible.load.runner import Load, Sent
+
+ROOT = Path(__file__).parents[2]
+LIMITER = ROOT / "challenge_templates" / "rate-limiter" / "hidden" / "load.py"
+MINIMAL = """
+from crucible.load.locust_user import OpenModelUser, Send
+
+class Minimal(OpenModelUser):
+    def prepare(self, rng, rate, replicas, number):
+        {prepare}
+    def outcome(self, status, reply):
+        {outcome}
+"""
+
+
+def send(
+    folder: Path,
+    urls: Sequence[str],
+    *,
+    rate: float = 100,
+    loadfile: Path = LIMITER,
+    shared: bool = True,
+    count: int = 1,
+) -> list[Sent]:
+    async def run() -> list[Sent]:
+        load = await Load.start(loadfile, urls, folder, folder / "load.log", shared=shared)
+        try:
+            await load.prepare([(rate, 1.0, f"seed/{index}") for index in range(count)])
+            return [await load.send(index) for index in range(count)]
+        finally:
+            load.stop()
+
+    return asyncio.run(run())
+
+
+def total(sent: Sent) -> int:
+    return sum(sent.outcomes.values())
+
+
+def of(counts: tuple[tuple[int, int], ...]) -> int:
+    return sum(count for _, count in counts)
+
+
+def written(folder: Path, prepare: str, outcome: str = 'return "allowed"') -> Path:
+    path = folder / "load.py"
+    path.write_text(MINIMAL.format(prepare=prepare, outcome=outcome))
+    return path
+
+
+def test_every_request_is_sent_and_counted_once(tmp_path: Path) -> None:
+    with answering() as one, answering() as two:
+        first, second = send(tmp_path, [one.url, two.url], count=2)
+        checks = [[path for method, path, _ in server.asked if method == "POST"] for server in (one, two)]
+    assert total(first) + total(second) == sum(map(len, checks))
+    assert abs(len(checks[0]) - len(checks[1])) <= 2
+    assert first.outcomes == {"allowed": total(first)}
+    assert of(first.latency_us) == of(first.lag_us) == total(first)
+    assert of(first.unanswered_us) == 0
+    assert 0.9e9 < first.ended_ns - first.started_ns < 1.5e9
+
+
+@pytest.mark.parametrize(("shared", "copies"), [(True, 1), (False, 2)])
+def test_limits_are_in_place_before_the_first_check(tmp_path: Path, shared: bool, copies: int) -> None:
+    """On one replica where they share a store, and on each where they do not; once for all blocks."""
+    with answering() as one, answering() as two:
+        send(tmp_path, [one.url, two.url], shared=shared, count=2)
+        asked = [*one.asked, *two.asked]
+    puts = [path for method, path, _ in asked if method == "PUT"]
+    assert len(puts) == copies * len(set(puts))
+    last, first = (max(at for m, _, at in asked if m == "PUT"), min(at for m, _, at in asked if m == "POST"))
+    assert first - last > 0.9
+
+
+@pytest.mark.parametrize(("how", "at_least_us"), [("503", 1), ("close", 1), ("hang", 2_000_000), ("nonsense", 1)])
+def test_whatever_is_no_answer_is_in_the_sample_all_the_same(tmp_path: Path, how: str, at_least_us: int) -> None:
+    with answering(how) as server:
+        (sent,) = send(tmp_path, [server.url], rate=60)
+    assert sent.outcomes == {"unknown": total(sent)}
+    assert of(sent.unanswered_us) == total(sent) > 30
+    assert sent.unanswered_us[0][0] >= at_least_us * 0.99
+    assert sent.latency_us == ()
+
+
+def test_a_replica_that_does_not_listen_is_unanswered(tmp_path: Path) -> None:
+    with answering() as gone:
+        url = gone.url
+    (sent,) = send(tmp_path, [url])
+    assert sent.outcomes == {"unknown": total(sent)}
+
+
+def test_latency_is_counted_from_the_moment_that_was_scheduled(tmp_path: Path) -> None:
+    """The server takes one request at a time, 20 ms each: at 100/s they queue, and a closed model would not notice."""
+    with answering() as server:
+        taking = server.RequestHandlerClass
+        server.RequestHandlerClass = _one_at_a_time(taking, 0.02)
+        (sent,) = send(tmp_path, [server.url], rate=100)
+    assert blocks.percentile(sent.latency_us, 99) > 300_000
+
+
+def _one_at_a_time(base: Any, seconds: float) -> type:
+    turn = threading.Lock()
+
+    class Slow(base):  # type: ignore[misc]
+        def do_POST(self) -> None:  # noqa: N802
+            with turn:
+                time.sleep(seconds)
+            super().do_POST()
+
+    return Slow
+
+
+@pytest.mark.parametrize(
+    "prepare", ["raise RuntimeError('oops')", "import os; os._exit(3)", "return 5", "print('{}'); raise SystemExit"]
+)
+def test_a_load_file_that_fails_is_the_authors(tmp_path: Path, prepare: str) -> None:
+    with answering() as server, pytest.raises(CrucibleError) as raised:
+        send(tmp_path, [server.url], loadfile=written(tmp_path, prepare))
+    assert raised.value.fault is Fault.AUTHOR
+
+
+@pytest.mark.parametrize(
+    "text", ["", "import nothing_of_that_name", "x = 1 +", MINIMAL.format(prepare="pass", outcome="pass") * 2]
+)
+def test_a_load_file_without_a_user_is_the_authors(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "load.py"
+    path.write_text(text.replace("class Minimal", "class Other", 1))
+    with answering() as server, pytest.raises(CrucibleError) as raised:
+        send(tmp_path, [server.url], loadfile=path)
+    assert raised.value.fault is Fault.AUTHOR
+    assert (tmp_path / "load.log").read_text() != ""
+
+
+def test_what_a_load_file_prints_is_no_answer(tmp_path: Path) -> None:
+    prepare = "print('{}'); return [], [Send('POST', '/v1/check', {'n': i}) for i in range(number)]"
+    with answering() as server:
+        (sent,) = send(tmp_path, [server.url], loadfile=written(tmp_path, prepare))
+    assert sent.outcomes == {"allowed": total(sent)}
+
+
+def test_an_interrupted_load_leaves_no_process(tmp_path: Path) -> None:
+    async def run(server: Answering) -> int:
+        load = await Load.start(LIMITER, [server.url], tmp_path, tmp_path / "load.log", shared=True)
+        await load.prepare([(50, 60.0, "seed")])
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await load.send(0)
+        load.stop()
+        return load.pid
+
+    with answering() as server:
+        pid = asyncio.run(run(server))
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+LOCUST = [sys.executable, "-m", "locust", "-f", str(LIMITER), "--headless", "--rate", "80", "--block", "1"]
+
+
+def statistics(folder: Path) -> dict[str, int]:
+    with (folder / "of_stats.csv").open() as file:
+        return {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
+
+
+def test_by_hand_it_is_an_ordinary_locustfile(tmp_path: Path) -> None:
+    with answering() as server:
+        command = [*LOCUST, "-u", "1", "-t", "5", "--host", server.url, "--csv", "of", "--loglevel", "INFO"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        checks = sum(method == "POST" for method, _, _ in server.asked)
+    assert done.returncode == 0, done.stderr
+    assert statistics(tmp_path)["/v1/check: allowed"] == pytest.approx(checks, abs=100)
+    assert "ms late (median)" in done.stderr
+
+
+def test_by_hand_workers_share_one_schedule(tmp_path: Path) -> None:
+    """Two workers send one block: together what one alone would, and each request once."""
+    with answering() as server:
+        port = str(server.server_address[1] + 1)
+        common = [*LOCUST, "--parts", "2", "--host", server.url, "--master-port", port]
+        workers = [
+            subprocess.Popen([*common, "--worker"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            for _ in range(2)
+        ]
+        try:
+            master = [
+                *LOCUST, "--parts", "2", "--host", server.url, "--master", "--master-bind-port", port,
+                "--expect-workers", "2", "-u", "2", "-r", "2", "-t", "4", "--csv", "of",
+            ]  # fmt: skip
+            done = subprocess.run(master, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False)
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+        posts = [at for method, _, at in server.asked if method == "POST"]
+    assert done.returncode == 0, done.stderr
+    first_block = [at for at in posts if at < posts[0] + 0.9]
+    assert len(first_block) == pytest.approx(0.9 * 80, rel=0.5)
+    assert json.dumps(statistics(tmp_path)).count("/v1/check") >= 1

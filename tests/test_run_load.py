@@ -1,0 +1,105 @@
+"""The load on a real lab: what its blocks say of a small design, and what becomes of those that the machine spoiled."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.solutions import GOOD, temporary_folder, write_solution
+
+from crucible import blocks, verdict
+from crucible.challenges import folder_of
+from crucible.check import Suite
+from crucible.evidence import Evidence
+from crucible.plan import LoadPlan, Plan, make_plan
+from crucible.prices import read_prices
+from crucible.run import run
+from crucible.solution import read_solution
+from crucible.suite import load_suite
+
+CHALLENGE = folder_of("rate-limiter", where="tests")
+SUITE = load_suite(CHALLENGE)
+CONTACT = Suite(tuple(scenario for scenario in SUITE.scenarios if scenario.phase == "contact"), ())
+
+
+class Silent:
+    def plan(self, plan: Plan, cleared: str | None) -> None: ...
+
+    def step(self, what: str, estimate_s: float | None = None) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with temporary_folder() as path:
+        yield path
+
+
+def offered(folder: Path, load: LoadPlan, program: str = GOOD, **changes: object) -> Evidence:
+    """What a run records that makes contact, offers `load`, and does nothing else."""
+    solution = read_solution(write_solution(folder / "s", program))
+    plan = replace(make_plan(solution, CONTACT, seed=1, profile="side-project"), load=load, **changes)  # type: ignore[arg-type]
+    environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "XDG_CACHE_HOME": str(folder), "TMPDIR": str(folder)}
+    return asyncio.run(run(plan, CHALLENGE, folder / "logs", environ, Silent()))
+
+
+def test_blocks_say_what_was_offered_what_came_of_it_and_what_it_took(folder: Path) -> None:
+    evidence = offered(folder, LoadPlan((60.0,), 3, 1.0, ramp=False))
+    assert [block.rate for block in evidence.load if block.spoiled is None] == [60] * 3
+    for block in evidence.load:
+        assert block.answered + block.unanswered == sum(block.outcomes.values()) > 30
+        assert set(block.outcomes) <= {"allowed", "refused"}
+        assert block.process_cpu_s["web"] > 0
+        assert block.memory_bytes["web"] > 1_000_000
+        assert (block.service_cpu_s, block.round_trips) == ({}, {})
+        assert 0.9 < block.seconds < 1.5
+    found = {measure.axis: measure for measure in blocks.measures(evidence.load, 60)}
+    assert 0 < found["latency_p50_ms"].value < 100
+    assert {recording.scenario for recording in evidence.recordings} == {"contact", "load"}
+
+
+def test_a_ramp_ends_where_the_design_no_longer_keeps_up(folder: Path) -> None:
+    """A lock that is held for 8 ms answers at most 125 requests per second on each of two replicas."""
+    slow = GOOD.replace("status, body = check(self.body())", "time.sleep(0.008); status, body = check(self.body())")
+    evidence = offered(folder, LoadPlan((60.0,), 3, 1.0, ramp=True), slow)
+    knee = blocks.knee(evidence.load, evidence.ramp, blocks.KNEE_P99_MS)
+    assert knee is not None
+    assert knee.held <= 250
+    assert knee.failed is None or knee.failed <= 500
+
+
+def test_a_process_that_dies_under_load_is_told_and_its_requests_are_unanswered(folder: Path) -> None:
+    dying = GOOD.replace(
+        "status, body = check(self.body())",
+        'status, body = check(self.body())\n            self.server.n = getattr(self.server, "n", 0) + 1\n'
+        "            self.server.n > 40 and os._exit(7)",
+    )
+    evidence = offered(folder, LoadPlan((60.0,), 3, 1.0, ramp=False), dying)
+    assert any(event.kind == "died" for recording in evidence.recordings for event in recording.events)
+    assert sum(block.unanswered for block in evidence.load) > 30
+    assert blocks.measures(evidence.load, 60) == ()
+
+
+def test_a_spoiled_block_is_repeated_and_then_nothing_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "MOST_LAG_MS", 0.0)
+    evidence = offered(folder, LoadPlan((50.0,), 3, 0.5, ramp=False))
+    assert len(evidence.load) == 6
+    judged = verdict.judge(evidence, read_solution(folder / "s").manifest, SUITE, read_prices())
+    assert judged.fit is not None
+    assert not {"latency_p99_ms", "cpu_s_per_1000"} & {measure.axis for measure in judged.positions}
+    assert "6 of 6 blocks of load were spoiled" in str(blocks.why_none(evidence.load, 50))
+
+
+def test_each_number_of_replicas_has_a_lab_of_its_own(folder: Path) -> None:
+    load = LoadPlan((40.0,), 3, 0.5, ramp=False)
+    solution = read_solution(write_solution(folder / "s"))
+    four = replace(make_plan(solution, CONTACT, seed=1, profile="edge-shield"), load=load)
+    evidence = offered(folder, load, others=(four,))
+    part = evidence.with_replicas(4)
+    assert part is not None
+    assert ({block.replicas for block in part.load}, part.replicas) == ({4}, 4)
+    assert {usage.instances for usage in part.usage} == {4}
+    assert (folder / "logs" / "4-replicas" / "web.3.log").is_file()
+    assert evidence.with_replicas(3) is None
