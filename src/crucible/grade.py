@@ -26,7 +26,7 @@ from crucible.suite import load_file, load_suite
 from crucible.verdict import Verdict
 
 T = TypeVar("T")
-WRITTEN = (".gitignore", "evidence.json", "summary.md", "result.json")
+WRITTEN = (".gitignore", "evidence.json", "summary.md", "report.html", "result.json")
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -101,11 +101,12 @@ def judge(path: Path, prices: Path = OURS) -> Graded:
 
 
 def write_results(graded: Graded, output: Path) -> None:
-    """Write the three files, each whole or not at all; `result.json` last, so that it never stands without the rest."""
+    """Write the four files, each whole or not at all; `result.json` last, so that it never stands without the rest."""
     (output / "result.json").unlink(missing_ok=True)
     _write(output / "evidence.json", evidence.to_json(graded.evidence))
     seen = (graded.verdict, graded.evidence, graded.manifest, graded.references)
     _write(output / "summary.md", report.render_summary(*seen).encode("utf-8", "replace"))
+    _write(output / "report.html", report.render_html(*seen).encode("utf-8", "replace"))
     _write(output / "result.json", verdict.to_json(graded.verdict))
 
 

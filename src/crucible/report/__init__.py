@@ -1,6 +1,7 @@
-"""A verdict in words, for a job's summary and for a terminal. Pure, like the verdict."""
+"""A verdict in words and pictures: for a job's summary, for a terminal, and for a browser. Pure, like the verdict."""
 
+from crucible.report.html import render_html
 from crucible.report.summary import render_summary
 from crucible.report.terminal import render_terminal
 
-__all__ = ["render_summary", "render_terminal"]
+__all__ = ["render_html", "render_summary", "render_terminal"]

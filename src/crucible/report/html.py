@@ -1,0 +1,157 @@
+"""Verdict -> one self-contained HTML file, to be read in any browser, with no network.
+
+Everything untrusted is cut by `plain` and escaped by Jinja; what goes to a plot also loses `<`, `>` and `&`, since
+plotly.js reads labels as HTML. Apart from that library the file stays below 2 MB, because every list has a most.
+"""
+
+import base64
+import hashlib
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from crucible.evidence import Evidence
+from crucible.manifest import Manifest
+from crucible.references import References
+from crucible.report import model
+from crucible.report.choice import MOST_FITS, choice, compared
+from crucible.report.latency import latencies, rates
+from crucible.report.plot import Table
+from crucible.report.text import plain
+from crucible.report.timeline import timelines
+from crucible.tradeoffs import Fit, interval, number
+from crucible.verdict import GradeOutcome, Verdict
+
+MOST_CHECKS = 50
+_CONTENT = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""The Content-Security-Policy besides scripts; plotly.js writes styles."""
+
+
+def render_html(verdict: Verdict, evidence: Evidence, manifest: Manifest, references: References) -> str:
+    """The report as an HTML document. Whatever the solution said appears as text."""
+    begun = verdict.outcome is not GradeOutcome.NOT_STARTED
+    views = {
+        "choice": choice(verdict, manifest, references),
+        "latency": latencies(verdict, evidence, manifest),
+        "rates": rates(evidence, manifest),
+        "time": timelines(evidence) if begun else (),
+    }
+    drawn = any(view.plot is not None for group in views.values() for view in group)
+    scripts = (_plotly(), _ours("report.js")) if drawn else ()
+    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts) or "'none'"
+    return _environment().get_template("report.html.j2").render(
+        verdict=verdict,
+        evidence=evidence,
+        manifest=manifest,
+        references=references,
+        model=model,
+        views=views,
+        begun=begun,
+        compared=compared(verdict, manifest),
+        checks=verdict.checks[:MOST_CHECKS],
+        fits=tuple(zip(verdict.fits, model.businesses(verdict, manifest, references), strict=False))[:MOST_FITS],
+        policy=f"{_CONTENT}; script-src {hashes}",
+        style=_ours("report.css"),
+        scripts=scripts,
+    )  # fmt: skip
+
+
+@cache
+def _environment() -> Environment:
+    """Templates in which every expression is cut and escaped, unless it is markup of ours."""
+    environment = Environment(
+        loader=PackageLoader("crucible.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else plain(value),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "cut": _cut,
+        "sentence": _sentence,
+        "limits": _limits,
+        "bill": _bill,
+        "guesses": _guesses,
+        "exchanged": _exchanged,
+        "used": _used,
+    }
+    return environment
+
+
+@cache
+def _plotly() -> Markup:
+    return Markup(get_plotlyjs())  # noqa: S704
+
+
+@cache
+def _ours(name: str) -> Markup:
+    return Markup(resources.files("crucible.report").joinpath("templates", name).read_text(encoding="utf-8"))  # noqa: S704
+
+
+@cache
+def _sha256(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _cut(value: object, limit: int = 300) -> Markup:
+    """At most `limit` characters, escaped; a dash where nothing is left."""
+    return Markup.escape(plain(value, limit).strip() or "–")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _limits(fit: Fit) -> Table:
+    rows = (
+        (
+            it.axis,
+            it.limit,
+            interval(it.measure) if it.measure else "not measured",
+            model.SIDES[it.result],
+            _room(it.margin),
+        )
+        for it in fit.limits[: model.MOST_LINES]
+    )
+    columns = ("axis", "limit", "measured (lowest to highest)", "result", "room")
+    return Table(f"Limits of {fit.profile}", columns, tuple(rows))
+
+
+def _room(margin: float | None) -> str:
+    """The factor that is left, or missing."""
+    if margin is None or margin <= 0:
+        return "–"
+    return f"× {number(margin)} left" if margin >= 1 else f"× {number(1 / margin)} too much"
+
+
+def _bill(fit: Fit) -> Table:
+    assert fit.bill is not None
+    rows = tuple((line.what, f"{line.usd:,.2f}", line.why) for line in fit.bill.lines[: model.MOST_LINES])
+    caption = f"For {fit.profile}, at {number(fit.bill.rate)} requests per second and {fit.bill.replicas} replicas"
+    return Table(caption, ("what", "USD a month", "why"), rows, ("together", f"{fit.bill.usd:,.2f}", ""))
+
+
+def _guesses(verdict: Verdict) -> Table:
+    rows = tuple((it.axis, it.predicted, it.measured, it.result) for it in model.predictions(verdict))
+    return Table("Predictions", ("axis", "predicted", "measured (lowest to highest)", "result"), rows)
+
+
+def _exchanged(seen: model.Architecture) -> Table:
+    """What the processes exchanged with each service."""
+    rows: list[tuple[str, ...]] = [
+        (it.process, it.service, it.peak, it.round_trips, it.per_request, it.bytes_out, it.bytes_in)
+        for it in seen.edges
+    ]
+    rows += [("–", name, "no traffic", "0", "0", "–", "–") for name in seen.silent]
+    rows = rows or [("–", "no service is used", *["–"] * 5)]
+    columns = ("process", "service", "connections at most", "round trips", "per request", "sent", "received")
+    return Table("Traffic with services", columns, tuple(rows))
+
+
+def _used(evidence: Evidence, manifest: Manifest) -> Table:
+    rows = tuple((it.subject, it.cpu, it.memory) for it in model.used(evidence, evidence.profile, manifest))
+    return Table("Under load", ("who", "CPU per 1,000 answers (lowest to highest)", "memory"), rows)

@@ -1,0 +1,113 @@
+"""The plots of latency: its distribution at a profile's rate, and the 99th percentile at every rate."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from crucible import blocks
+from crucible.evidence import Evidence, LoadBlock
+from crucible.manifest import Manifest, Profile
+from crucible.report import model
+from crucible.report.choice import MOST_FITS
+from crucible.report.plot import COLOURS, DASHES, LOG, SYMBOLS, Table, View, layout, ms, requests, to_json
+from crucible.tradeoffs import LATENCY, knee_p99_ms, number
+from crucible.verdict import Verdict
+
+_TICKS = {1: "", 2: "50 %", 10: "90 %", 100: "99 %", 1000: "99.9 %", 10_000: "99.99 %"}
+"""Of a percentile plot, whose axis is 1 / (1 - share)."""
+_STEPS = sorted({2.0, *(10 ** (index / 12) for index in range(73))})
+"""Where on that axis a line has its points."""
+
+
+def latencies(verdict: Verdict, evidence: Evidence, manifest: Manifest) -> tuple[View, ...]:
+    """The distribution at the rate of each profile that load was offered for, the run's own first."""
+    views = []
+    for fit in verdict.fits[:MOST_FITS]:
+        profile = manifest.profile(fit.profile)
+        seen = evidence.with_replicas(profile.replicas) if profile is not None else None
+        sent = [it for it in seen.load if profile and it.rate == profile.rate] if seen is not None else []
+        if profile is not None and sent:
+            views.append(_latency(profile, sent[: model.MOST_ROWS]))
+    return tuple(views)
+
+
+def _latency(profile: Profile, sent: Sequence[LoadBlock]) -> View:
+    limit = profile.limits.get(LATENCY)
+    figure = go.Figure(layout=layout(400))
+    good = [(index, it) for index, it in enumerate(sent) if it.spoiled is None and requests(it)]
+    for index, block in good:
+        steps = [step for step in _STEPS if step <= requests(block)]
+        figure.add_scatter(
+            name=f"block {index + 1}", x=steps, y=[ms(block, 100 - 100 / step) for step in steps],
+            mode="lines+markers", line={"color": COLOURS[index % 7], "dash": DASHES[index % 5], "width": 2},
+            marker={"symbol": SYMBOLS[index % 9], "opacity": 1, "line": {"width": 0},
+                    "size": [8 if round(it, 6) in _TICKS else 0 for it in steps]},
+            customdata=list(range(len(steps))), hovertemplate="%{text}: %{y:.3~g} ms",
+        )  # fmt: skip
+    names = [f"{100 - 100 / step:.4g} %" for step in _STEPS]
+    ticks = {"tickvals": list(_TICKS), "ticktext": list(_TICKS.values())}
+    figure.update_xaxes(type="log", title="share of requests answered within this time", **ticks)
+    figure.update_yaxes(type="log", title="ms", **LOG)
+    if limit is not None and limit.at_most is not None:
+        figure.add_scatter(
+            name=f"limit at 99 %: {number(limit.at_most)} ms", x=[100], y=[limit.at_most],
+            mode="markers", marker={"symbol": "line-ew-open", "size": 26, "line": {"width": 4}, "color": "var(--ink)"},
+            hovertemplate="%{y} ms<extra></extra>",
+        )  # fmt: skip
+    shares = (50, 90, 99, 99.9)
+    columns = ("block", "requests", "no answer", *(f"{share} %, ms" for share in shares), "slowest, ms", "counts")
+    rows = (
+        (
+            str(index),
+            f"{requests(it):,}",
+            f"{it.unanswered:,}",
+            *(number(ms(it, share)) for share in (*shares, 100)),
+            "yes" if it.spoiled is None else f"no: {it.spoiled}",
+        )
+        for index, it in enumerate(sent, 1)
+    )
+    what = f"{number(profile.rate)} requests per second, {profile.replicas} replicas"
+    table = Table(f"Latency at {what}, for {profile.id}", columns, tuple(rows))
+    alt = f"Latency by percentile at {what}: one line for each of {len(good)} blocks of load"
+    return View(f"{profile.id}: {what}", alt, to_json(figure, names=names) if good else None, 400, (table,))
+
+
+def rates(evidence: Evidence, manifest: Manifest) -> tuple[View, ...]:
+    """The 99th percentile at every rate that was offered, where a full grade looked for the knee."""
+    profile = manifest.profile(evidence.profile)
+    sent = sorted((*evidence.load, *evidence.ramp), key=lambda it: it.rate)[: model.MOST_LINES]
+    if profile is None or not evidence.ramp:
+        return ()
+    most = knee_p99_ms(profile)
+    kinds = ["not counted" if it.spoiled else "held" if blocks.holds(it, most) else "not held" for it in sent]
+    figure = go.Figure(layout=layout(340))
+    looks = {"held": ("series-3", "circle"), "not held": ("series-2", "x"), "not counted": ("series-5", "square-open")}
+    for name, (colour, symbol) in looks.items():
+        of_kind = [it for it, kind in zip(sent, kinds, strict=True) if kind == name]
+        if of_kind:
+            figure.add_scatter(
+                name=name, mode="markers", x=[it.rate for it in of_kind], y=[ms(it, 99) for it in of_kind],
+                marker={"color": f"var(--{colour})", "symbol": symbol, "size": 10,
+                        "line": {"width": 2, "color": f"var(--{colour})"}},
+                hovertemplate="%{x}/s: %{y:.3~g} ms",
+            )  # fmt: skip
+    figure.add_scatter(
+        name=f"held is at most {number(most)} ms", mode="lines", x=[sent[0].rate, sent[-1].rate], y=[most, most],
+        line={"color": "var(--ink)", "dash": "dash", "width": 1.5}, hoverinfo="skip",
+    )  # fmt: skip
+    figure.update_xaxes(type="log", title="requests per second offered", **LOG)
+    figure.update_yaxes(type="log", title="ms, 99th percentile", **LOG)
+    columns = ("rate, 1/s", "requests", "no answer", "50 %, ms", "99 %, ms", "result")
+    rows = (
+        (
+            number(it.rate),
+            f"{requests(it):,}",
+            f"{it.unanswered:,}",
+            number(ms(it, 50)),
+            number(ms(it, 99)),
+            f"{kind}: {it.spoiled}" if it.spoiled else kind,
+        )
+        for it, kind in zip(sent, kinds, strict=True)
+    )
+    table = Table("Every rate that was offered", columns, tuple(rows))
+    return (View("", "Latency, 99th percentile, at each offered rate", to_json(figure), 340, (table,)),)
