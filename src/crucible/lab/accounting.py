@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
@@ -33,24 +34,29 @@ class Accounts:
         """`roots` says which trees live now: (subject, `process` or `service`, pid of the root)."""
         self._roots = roots
         self._accounts: dict[str, _Account] = {}
+        self._sampling = threading.Lock()
         self.held: dict[int, int] = {}
         """Bytes of memory (PSS) of each tree when last sampled, by the pid of its root."""
 
     def sample(self) -> None:
-        """Read every tree once; takes some milliseconds."""
+        """Read every tree once; takes some milliseconds. May be called from several threads."""
+        with self._sampling:
+            self._sample()
+
+    def _sample(self) -> None:
         roots = list(self._roots())
         members = _trees([pid for _, _, pid in roots])
         memory: dict[str, int] = defaultdict(int)
-        self.held = {pid: sum(map(_pss, members[pid])) for _, _, pid in roots}
         living: dict[str, int] = defaultdict(int)
+        self.held = {pid: sum(map(_pss, members[pid])) for _, _, pid in roots}
         for subject, kind, pid in roots:
             account = self._accounts.setdefault(subject, _Account(kind, {}))
             cpu = sum(_cpu(process) for process in members[pid])
             account.cpu_of_root[pid] = max(cpu, account.cpu_of_root.get(pid, 0.0))
             memory[subject] += self.held[pid]
-            account.memory = memory[subject]
             living[subject] += 1
         for subject, account in self._accounts.items():
+            account.memory = memory.get(subject, account.memory)
             account.peak_memory = max(account.peak_memory, memory[subject])
             account.instances = max(account.instances, living[subject])
 
