@@ -60,8 +60,9 @@ def test_blocks_say_what_was_offered_what_came_of_it_and_what_it_took(folder: Pa
     assert {recording.scenario for recording in evidence.recordings} == {"contact", "load"}
 
 
-def test_a_ramp_ends_where_the_design_no_longer_keeps_up(folder: Path) -> None:
+def test_a_ramp_ends_where_the_design_no_longer_keeps_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock that is held for 8 ms answers at most 125 requests per second on each of two replicas."""
+    monkeypatch.setattr("crucible.load.offer.RAMP_S", 0.8)
     slow = GOOD.replace("status, body = check(self.body())", "time.sleep(0.008); status, body = check(self.body())")
     evidence = offered(folder, LoadPlan((60.0,), 3, 1.0, ramp=True), slow)
     knee = blocks.knee(evidence.load, evidence.ramp, blocks.KNEE_P99_MS)
@@ -103,3 +104,15 @@ def test_each_number_of_replicas_has_a_lab_of_its_own(folder: Path) -> None:
     assert {usage.instances for usage in part.usage} == {4}
     assert (folder / "logs" / "4-replicas" / "web.3.log").is_file()
     assert evidence.with_replicas(3) is None
+
+
+def test_a_load_file_that_fails_loses_nothing_and_is_the_authors(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = folder / "hidden" / "load.py"
+    broken.parent.mkdir()
+    broken.write_text("raise RuntimeError\n")
+    monkeypatch.setattr("crucible.run.load_file", lambda challenge: broken)
+    evidence = offered(folder, LoadPlan((50.0,), 3, 0.5, ramp=False))
+    problem = evidence.recordings[-1].problem
+    assert problem is not None
+    assert problem.kind == "author"
+    assert evidence.recordings[0].ops

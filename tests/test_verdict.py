@@ -9,7 +9,7 @@ from support import evidence_builder as build
 
 from crucible import schemas, verdict
 from crucible.check import Finding, History, Measure, Outcome
-from crucible.evidence import Evidence, Problem, Request
+from crucible.evidence import Evidence, Problem, Recording, Request
 from crucible.tradeoffs import Judgement
 from crucible.verdict import CheckResult, GradeOutcome, Verdict
 
@@ -223,3 +223,11 @@ def test_the_same_evidence_gives_the_same_result_file() -> None:
 
 def test_the_schemas_in_the_repository_are_current() -> None:
     assert schemas.stale() == [], "run `python -m crucible.schemas --write`"
+
+
+def test_a_broken_load_is_the_authors_and_what_was_seen_stays() -> None:
+    broken = Recording("load", "load", 0, 1, problem=Problem("author", "the load failed: it ended (x/hidden/load.py)"))
+    found = judge(build.evidence(recordings=(*build.PASSING, broken), load=()))
+    assert (found.outcome, found.exit_code) == (GradeOutcome.ERROR, 3)
+    assert found.headline == "error, and not yours: the load failed: it ended (x/hidden/load.py)"
+    assert of(found, "T-1").finding.outcome is Outcome.PASS

@@ -78,6 +78,8 @@ class History:
     services: tuple[str, ...]
     declares: dict[str, str]
     problems: tuple[Problem, ...] = ()
+    lag_ms: float = 0.0
+    """How late the grader was itself, in ms: 99th percentile of the worst scenario."""
 
     def named(self, name: str) -> tuple[Op, ...]:
         """The operations labelled `name`, or `name/…`."""

@@ -95,6 +95,8 @@ class Recording:
     facts: dict[str, JsonValue] = field(default_factory=dict)
     """What the scenario chose (keys, limits, sizes) and its judges need."""
     problem: Problem | None = None
+    lag_ms: float = 0.0
+    """How much later than meant the grader itself woke up, 99th percentile: how busy the machine was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ def history(recordings: Sequence[Recording], evidence: Evidence) -> History:
         services=tuple(service.name for service in evidence.services),
         declares=dict(evidence.declares),
         problems=tuple(recording.problem for recording in recordings if recording.problem is not None),
+        lag_ms=max((recording.lag_ms for recording in recordings), default=0.0),
     )
 
 

@@ -15,7 +15,7 @@ import psutil
 
 from crucible import __version__
 from crucible.check import Scenario
-from crucible.errors import CrucibleError
+from crucible.errors import CrucibleError, Fault
 from crucible.evidence import (
     Evidence,
     LoadBlock,
@@ -169,10 +169,16 @@ async def _offer(
     except CrucibleError as error:
         return observer.recording(Problem("stopped", error.what)), (), ()
     rates = ", ".join(f"{rate:g}/s" for rate in load.rates)
+    problem: Problem | None = None
     async with lab.watched(observer):
         with progress.step(f"load: {rates}{' and rising' if load.ramp else ''}", load.estimate_s):
-            await lab.timed("load", offer())
-    return observer.recording(None), tuple(sent), tuple(ramp)
+            try:
+                await lab.timed("load", offer())
+            except CrucibleError as error:
+                if error.fault is not Fault.AUTHOR:
+                    raise
+                problem = Problem("author", f"{error.what} ({error.where})")
+    return observer.recording(problem), tuple(sent), tuple(ramp)
 
 
 async def _observe(plan: Plan, lab: RunningLab, progress: Progress, wanted: Sequence[Scenario]) -> list[Recording]:

@@ -213,6 +213,8 @@ def _conclude(evidence: Evidence, suite: Suite, checks: Sequence[CheckResult], f
     errors = [check for check in checks if check.finding.outcome is Outcome.ERROR]
     if errors:
         return GradeOutcome.ERROR, f"error, and not yours: {_first_of(errors)}"
+    if (broken := _broken_load(evidence)) is not None:
+        return GradeOutcome.ERROR, f"error, and not yours: {broken}"
     gates = [check for check in checks if check.gate]
     if failed := [check for check in gates if check.finding.outcome is Outcome.FAIL]:
         return GradeOutcome.FAILED, f"failed: {_first_of(failed)}"
@@ -232,6 +234,13 @@ def _conclude(evidence: Evidence, suite: Suite, checks: Sequence[CheckResult], f
     if fit.result is Judgement.DOES_NOT:
         return GradeOutcome.FAILED, f"failed: {gates_hold}, but the design does not fit {fit.profile}: {fit.because}"
     return GradeOutcome.INCONCLUSIVE, f"inconclusive: {gates_hold}; as to fitting {fit.profile}, {fit.because}"
+
+
+def _broken_load(evidence: Evidence) -> str | None:
+    """How the challenge's own load went wrong, where it did."""
+    recordings = [*evidence.recordings, *(recording for part in evidence.parts for recording in part.recordings)]
+    problems = [recording.problem for recording in recordings if recording.phase == "load"]
+    return next((it.what for it in problems if it is not None and it.kind == "author"), None)
 
 
 def _unsettled(check: CheckResult, evidence: Evidence, suite: Suite) -> bool:

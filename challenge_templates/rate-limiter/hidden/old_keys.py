@@ -147,8 +147,8 @@ def growths(history: History) -> list[Growth]:
 
 
 def per_key(history: History) -> tuple[Measure, ...]:
-    """What stores and processes grew by with the first batch; at least, less what processes grew by while as many checks
-    asked for one key."""
+    """What stores and processes grew by with the first batch; at least, less what processes grew by while as many
+    checks asked for one key."""
     used = sum(map(allowed, history.named("once/first")))
     found = growths(history)
     if not used or not found or set(history.services) - {it.subject for it in found}:

@@ -130,9 +130,10 @@ def full_before(history: History, spell: Spell) -> bool:
     return limits_set(history, f"{name}/full") is not None and all(len(o) == 2 and all(map(refused, o)) for o in last)
 
 
-def unwell(spell: Spell) -> tuple[str, tuple[Op, ...]] | None:
-    """Whether it hung, or did not come back."""
-    slow = [op for op in spell.settled if op.status is None or op.received_ns - op.sent_ns > SECOND_NS]
+def unwell(spell: Spell, lag_ms: float) -> tuple[str, tuple[Op, ...]] | None:
+    """Whether it hung, or did not come back. What the grader was late by itself is not the design's."""
+    most_ns = SECOND_NS + 2 * int(lag_ms * 1e6)
+    slow = [op for op in spell.settled if op.status is None or op.received_ns - op.sent_ns > most_ns]
     if len(spell.settled) >= FEWEST and len(slow) > 0.05 * len(spell.settled):
         what = f"{len(slow)} of {len(spell.settled)} requests had no answer within 1 s"
         return spell.says(what), tuple(sorted(slow, key=lambda op: op.sent_ns)[:3])
@@ -170,7 +171,7 @@ def judge_word(history: History) -> Finding:
             Measure("recovery_s", back, back, back, len(every)),
         )
     for spell in every if history.services else ():
-        wrong = broken(spell, word, history) or unwell(spell)
+        wrong = broken(spell, word, history) or unwell(spell, history.lag_ms)
         if wrong is not None:
             return Finding(Outcome.FAIL, wrong[0], wrong[1], measures, evidence)
     missed = {name: why for name, why in history.facts.items() if name.startswith("not caused/")}

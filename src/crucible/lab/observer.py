@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -34,6 +35,7 @@ class Observer:
         self._ops: list[Op] = []
         self._events: list[FaultEvent] = []
         self._facts: dict[str, JsonValue] = {}
+        self._late_s: list[float] = []
         self._faults = Faults(lab, self.happened)
 
     @property
@@ -74,7 +76,7 @@ class Observer:
         begun = loop.time()
 
         async def at(moment: float, call: Call) -> Op:
-            await asyncio.sleep(moment - loop.time())
+            await self._sleep_until(moment)
             return await self.call(call)
 
         return list(await asyncio.gather(*(at(begun + i * gap_s, call) for i, call in enumerate(calls))))
@@ -122,7 +124,12 @@ class Observer:
         self._facts[name] = value
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await self._sleep_until(asyncio.get_running_loop().time() + seconds)
+
+    async def _sleep_until(self, moment: float) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(moment - loop.time())
+        self._late_s.append(max(0.0, loop.time() - moment))
 
     def happened(self, event: FaultEvent) -> None:
         """Record something that the grader did, or that it saw happen."""
@@ -138,7 +145,13 @@ class Observer:
             events=tuple(self._events),
             facts=self._facts,
             problem=problem,
+            lag_ms=round(_percentile(self._late_s, 0.99) * 1000, 3),
         )
+
+
+def _percentile(values: list[float], share: float) -> float:
+    """The smallest value that at least that share do not exceed (nearest rank); 0 of none."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else 0.0
 
 
 def _op(call: Call, body: bytes | None, reply: Reply, lab: "RunningLab") -> Op:

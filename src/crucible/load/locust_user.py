@@ -32,6 +32,7 @@ WARM = 16
 """Connections to each replica that are open before a block begins."""
 SETTING_UP = 32
 """Requests at once while what a block needs is put in place."""
+SET_UP_WITHIN_S = 45.0
 IN_FORCE_S = 1.0
 """How long what was put in place may take until it holds on every replica."""
 AHEAD_NS = 100_000_000
@@ -140,9 +141,13 @@ class OpenModelUser(User):
                     waiting.append((Send(send.method, send.path, target=target), body))
         if waiting:
             pool = Pool(SETTING_UP)
-            for send, body in waiting:
-                pool.spawn(self._request, send, body)
-            pool.join()
+            with gevent.Timeout(
+                SET_UP_WITHIN_S, False
+            ):  # a design that hangs is asked no more; its blocks will show it
+                for send, body in waiting:
+                    pool.spawn(self._request, send, body)
+                pool.join()
+            pool.kill()
             gevent.sleep(IN_FORCE_S)
         return prepared
 
