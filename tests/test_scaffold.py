@@ -1,5 +1,6 @@
 """The repository that a learner starts with."""
 
+import json
 import re
 import subprocess
 import sys
@@ -18,6 +19,8 @@ PINNED = f"someone/crucible@{'0123456789abcdef' * 2}01234567"
 TOOLS = Path(sys.executable).parent
 
 FILES = [
+    ".devcontainer/compose.yaml",
+    ".devcontainer/devcontainer.json",
     ".github/dependabot.yml",
     ".github/workflows/grade.yml",
     ".gitignore",
@@ -43,9 +46,13 @@ def files() -> dict[str, str]:
     return {str(name): content.decode() for name, content in scaffold.render(SLUG).items()}
 
 
-@pytest.fixture(scope="module", params=[scaffold.DEFAULT_ACTION, PINNED], ids=["by a tag", "by a commit"])
+WAYS = [(scaffold.DEFAULT_ACTION, "python"), (PINNED, "python"), (PINNED, "node"), (PINNED, "go")]
+
+
+@pytest.fixture(scope="module", params=WAYS, ids=["by a tag", "by a commit", "node", "go"])
 def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return scaffold.create(SLUG, tmp_path_factory.mktemp("learner") / "repository", action=request.param)
+    action, lang = request.param
+    return scaffold.create(SLUG, tmp_path_factory.mktemp("learner") / "repository", action=action, lang=lang)
 
 
 def test_the_repository_is_these_files(files: dict[str, str]) -> None:
@@ -58,7 +65,7 @@ def test_the_same_question_gives_the_same_bytes() -> None:
 
 def test_nothing_that_learners_must_not_see_is_in_it(files: dict[str, str]) -> None:
     challenge = challenges.data_folder("challenge_templates") / SLUG
-    kept = [path for place in ("hidden", "references", "flaws") for path in (challenge / place).rglob("*")]
+    kept = [path for place in ("hidden", "references", "flaws", "fair") for path in (challenge / place).rglob("*")]
     kept = [
         path for path in (*kept, challenge / "positions.json") if path.is_file() and "__pycache__" not in path.parts
     ]
@@ -77,11 +84,26 @@ def test_no_template_syntax_is_left(files: dict[str, str]) -> None:
         assert not text.endswith("\n\n"), name
 
 
+def test_a_container_to_work_in_has_the_services_in_its_environment(repository: Path) -> None:
+    folder = repository / ".devcontainer"
+    written = "".join(
+        line for line in (folder / "devcontainer.json").read_text().splitlines() if not line.startswith("//")
+    )
+    described = json.loads(written)
+    composed = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
+    assert described["dockerComposeFile"] == ["../compose.yaml", "compose.yaml"]
+    assert described["postCreateCommand"] == read_solution(repository).build
+    workspace = composed[described["service"]]
+    assert set(workspace["depends_on"]) == {"postgres", "redis"}
+    assert workspace["environment"]["REDIS_URL"] == "redis://redis:6379/0"
+    assert "@postgres:5432/" in workspace["environment"]["DATABASE_URL"]
+
+
 def test_what_was_generated_can_be_graded(repository: Path) -> None:
     solution = read_solution(repository)
     assert solution.manifest.slug == SLUG
     assert solution.services == ()
-    assert "$PORT" in solution.processes["web"].command
+    assert solution.processes["web"].command != ""
     assert solution.build is not None
 
 
@@ -134,6 +156,7 @@ def test_the_action_is_told_where_the_servers_are_that_were_started(repository: 
         ("vendor.github-workflows", ".github/workflows/grade.yml"),
         ("vendor.dependabot", ".github/dependabot.yml"),
         ("vendor.compose-spec", "compose.yaml"),
+        ("vendor.compose-spec", ".devcontainer/compose.yaml"),
     ],
 )
 def test_github_and_docker_would_accept_it(repository: Path, schema: str, name: str) -> None:
@@ -185,8 +208,8 @@ def test_what_tools_leave_behind_is_not_copied(tmp_path: Path) -> None:
         ("rate-limitr", "python", "there is no challenge `rate-limitr`", "did you mean `rate-limiter`?"),
         ("../_shared", "python", "there is no challenge `../_shared`", "use one of: rate-limiter"),
         (SLUG, "pyton", "there is no `pyton` starter for rate-limiter", "did you mean `python`?"),
-        (SLUG, "cobol", "there is no `cobol` starter for rate-limiter", "use one of: python"),
-        (SLUG, "../hidden", "there is no `../hidden` starter for rate-limiter", "use one of: python"),
+        (SLUG, "cobol", "there is no `cobol` starter for rate-limiter", "use one of: go, node, python"),
+        (SLUG, "../hidden", "there is no `../hidden` starter for rate-limiter", "use one of: go, node, python"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_known_ones(slug: str, lang: str, what: str, fix: str) -> None:

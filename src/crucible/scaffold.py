@@ -35,6 +35,8 @@ class Starter:
 
     ecosystem: str
     """Dependabot's name for its package manager."""
+    devcontainer: str
+    """The image of a container to work in."""
     build: str
     web: str
     """The command of its `web` process."""
