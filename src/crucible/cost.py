@@ -49,6 +49,8 @@ class Bill:
     rate: float
     replicas: int
     lines: tuple[Line, ...]
+    prices: str
+    """Which price list it is by, and until when its prices were seen."""
 
     @property
     def usd(self) -> float:
@@ -94,7 +96,7 @@ def _bill(run: _Run, blocks: Sequence[LoadBlock], prices: Prices) -> Bill:
             lines.append(Line(name, 0.0, "the price list does not have it"))
         else:
             lines += _service(name, service, run, run.stored / len(used), blocks)
-    return Bill(run.rate, run.evidence.replicas, tuple(lines))
+    return Bill(run.rate, run.evidence.replicas, tuple(lines), f"prices of {prices.region}, seen by {prices.seen_by}")
 
 
 def _machines(run: _Run, stored: float, blocks: Sequence[LoadBlock], prices: Prices) -> Line:

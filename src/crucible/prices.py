@@ -84,6 +84,19 @@ class Prices:
     machines: tuple[Machine, ...]
     services: dict[str, Service]
 
+    @property
+    def entries(self) -> list[Seen]:
+        """Every single price."""
+        found: list[Seen] = list(self.machines)
+        for service in self.services.values():
+            found += [*service.tiers, *service.requests.values(), *([service.storage] if service.storage else [])]
+        return found
+
+    @property
+    def seen_by(self) -> str:
+        """The latest day on which one of them was seen."""
+        return max(it.seen for it in self.entries)
+
 
 @cache
 def read_prices(path: Path = OURS) -> Prices:

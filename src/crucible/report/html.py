@@ -131,7 +131,8 @@ def _room(margin: float | None) -> str:
 def _bill(fit: Fit) -> Table:
     assert fit.bill is not None
     rows = tuple((line.what, f"{line.usd:,.2f}", line.why) for line in fit.bill.lines[: model.MOST_LINES])
-    caption = f"For {fit.profile}, at {number(fit.bill.rate)} requests per second and {fit.bill.replicas} replicas"
+    where = f"{number(fit.bill.rate)} requests per second and {fit.bill.replicas} replicas"
+    caption = f"For {fit.profile}, at {where}; {fit.bill.prices}"
     return Table(caption, ("what", "USD a month", "why"), rows, ("together", f"{fit.bill.usd:,.2f}", ""))
 
 
