@@ -1,10 +1,14 @@
 """Where the challenges lie: beside `src` in a checkout, inside the package in an installed wheel."""
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 
 from crucible.errors import CrucibleError, Fault
 from crucible.manifest import Manifest, read_manifest
+
+VARIABLE = "CRUCIBLE_CHALLENGES"
+"""Names folders with further challenges: an author's, or an organiser's own."""
 
 
 def data_folder(name: str) -> Path:
@@ -21,19 +25,29 @@ def data_folder(name: str) -> Path:
     )
 
 
+def folders() -> dict[str, Path]:
+    """Every challenge by its slug: those of `CRUCIBLE_CHALLENGES` (folders, as in a PATH), and ours."""
+    own = [Path(place).expanduser() for place in os.environ.get(VARIABLE, "").split(os.pathsep) if place]
+    found: dict[str, Path] = {}
+    for place in (*own, data_folder("challenge_templates")):
+        for path in sorted(place.glob("[!_]*/challenge.yaml")):
+            found.setdefault(path.parent.name, path.parent.resolve())
+    return found
+
+
 def slugs() -> list[str]:
-    return sorted(path.parent.name for path in data_folder("challenge_templates").glob("*/challenge.yaml"))
+    return sorted(folders())
 
 
 def folder_of(slug: str, *, where: str, fault: Fault = Fault.LEARNER) -> Path:
     """The folder of a challenge; an unknown slug is the fault of whoever wrote it down at `where`."""
-    known = slugs()
+    known = folders()
     if slug not in known:
         close = get_close_matches(slug, known, n=1)
-        fix = f"did you mean `{close[0]}`?" if close else "use one of: " + ", ".join(known)
+        fix = f"did you mean `{close[0]}`?" if close else "use one of: " + ", ".join(sorted(known))
         raise CrucibleError(f"there is no challenge `{slug}`", where=where, fix=fix, fault=fault)
-    return data_folder("challenge_templates") / slug
+    return known[slug]
 
 
 def all_manifests() -> list[Manifest]:
-    return [read_manifest(data_folder("challenge_templates") / slug) for slug in slugs()]
+    return [read_manifest(folder) for _, folder in sorted(folders().items())]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, TypeAdapter
 
 from crucible import yamlfile
 from crucible.errors import CrucibleError, Fault
@@ -23,6 +23,8 @@ class Axis:
     title: str
     unit: str
     better: Literal["lower", "higher"]
+    steadiness: Literal["counted", "cpu", "noisy"] = "counted"
+    """How much it varies from run to run: a limit stands 1.1, 1.2 or 1.5 times away from what it tells apart."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Profile:
     rate: float
     """Requests per second at which it is measured."""
     limits: dict[str, Limit]
+    intended: str = ""
+    """The reference that is meant to be the best choice for it."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,11 @@ class Manifest:
 
     def profile(self, name: str) -> Profile | None:
         return next((profile for profile in self.profiles if profile.id == name), None)
+
+
+def json_schema() -> dict[str, object]:
+    """The JSON schema of `challenge.yaml`, for editors."""
+    return TypeAdapter(Manifest).json_schema()
 
 
 def read_manifest(folder: Path) -> Manifest:

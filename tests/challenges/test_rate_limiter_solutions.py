@@ -14,10 +14,11 @@ import yaml
 from crucible import challenges
 from crucible.manifest import Manifest, read_manifest
 from crucible.solution import read_solution
+from crucible.suite import load_suite
+from crucible.trials import trials
 
 CHALLENGE = challenges.data_folder("challenge_templates") / "rate-limiter"
 REFERENCES = sorted(path.parent for path in CHALLENGE.glob("references/*/crucible.yaml"))
-FLAWS = sorted(path.parent for path in CHALLENGE.glob("flaws/*/flaw.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def contract() -> dict[str, Any]:
 
 def test_the_axes_are_named_once_and_every_profile_bounds_wrong_refusals(manifest: Manifest) -> None:
     ids = [axis.id for axis in manifest.axes]
-    assert len(ids) == len(set(ids)) == 19
+    assert len(ids) == len(set(ids)) == 21
     for axis in ids:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", axis)
     for profile in manifest.profiles:
@@ -120,9 +121,12 @@ def test_the_two_references_are_opposed() -> None:
     assert services["in-process"] == ()
 
 
-@pytest.mark.parametrize("folder", FLAWS, ids=lambda path: path.name)
-def test_a_flaw_is_named_by_the_check_that_catches_it(folder: Path) -> None:
-    assert re.fullmatch(r"rl-\d+--[a-z0-9-]+", folder.name)
+def test_every_check_has_a_flaw_or_a_profile_that_one_misses(manifest: Manifest) -> None:
+    there = trials(CHALLENGE, manifest, load_suite(CHALLENGE))
+    unguarded = {check.id for check in load_suite(CHALLENGE).checks} - {trial.check for trial in there}
+    assert unguarded <= {"RL-7", "RL-9"}, "measures, which a profile judges"
+    assert {trial.profile for trial in there} > {""}
+    assert {trial.sibling for trial in there} - {""} <= {folder.name for folder in REFERENCES}
 
 
 class Clock:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -12,14 +13,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from crucible import __version__, grade, report, services, warden
+from crucible import __version__, author, challenges, grade, report, services, verify, warden
 from crucible.cli import explain
-from crucible.cli.progress import Steps
+from crucible.cli.progress import Steps, Trials
 from crucible.errors import CrucibleError
 from crucible.lab import leftovers
 from crucible.plan import Deadlines, UnknownNameError
 from crucible.prices import OURS
 from crucible.up import up as bring_up
+from crucible.verify import Wanted
 
 INTERRUPTED = 130
 FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
@@ -98,6 +100,54 @@ def judge_command(evidence: Path, output: Path | None, prices: Path) -> None:
         return graded.verdict.exit_code
 
     sys.exit(_explained(judge))
+
+
+@main.command("verify")
+@click.argument("slug")
+@click.option("--quick", is_flag=True, help="Quick grades of the references, each for the profile it is meant for.")
+@click.option("--repeat", type=click.IntRange(1, 100), default=1, show_default=True, metavar="N")
+@click.option("--only", multiple=True, metavar="NAME",
+              help="Only this reference, flaw or fair design, or all of a kind (flaw); repeatable.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**32 - 101), default=1, show_default=True)
+@click.option("--publish", is_flag=True, help="Write the matrices and positions.json into the challenge's folder.")
+def verify_command(slug: str, quick: bool, repeat: int, only: tuple[str, ...], seed: int, publish: bool) -> None:
+    """Grade the references, flaws and fair designs of the challenge SLUG, and say whether its suite tells them apart.
+
+    Exits with 1 where something does not hold, and says what.
+    """
+    _leave(partial(_verify, Wanted(slug, "quick" if quick else "full", repeat, only, seed), publish))
+
+
+def _verify(wanted: Wanted, publish: bool) -> int:
+    console = Console(highlight=False)
+    found = verify.verify(wanted, dict(os.environ), Trials(console))
+    report.render_matrices(found.verified, console)
+    if publish:
+        for path in verify.publish(found, wanted):
+            console.print(f"written: {path}", markup=False, soft_wrap=True)
+    return found.exit_code
+
+
+@main.group("author")
+def author_group() -> None:
+    """For authors of challenges."""
+
+
+@author_group.command("new")
+@click.argument("slug")
+@click.option("--in", "into", type=FOLDER, default=".", show_default=True, help="The folder that it is written into.")
+def author_new_command(slug: str, into: Path) -> None:
+    """Write the smallest challenge that verifies, named SLUG, to begin with."""
+
+    def write() -> int:
+        folder = author.new(slug, into)
+        click.echo(f"{slug} is ready in {click.format_filename(folder)}\n\nNext:")
+        if folder.parent != challenges.data_folder("challenge_templates"):
+            click.echo(f"  export {challenges.VARIABLE}={shlex.quote(str(folder.parent))}")
+        click.echo(f"  crucible verify {slug}  grades its references and flaws, and says what does not hold")
+        return 0
+
+    sys.exit(_explained(write))
 
 
 @main.command("up")

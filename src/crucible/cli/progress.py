@@ -10,6 +10,9 @@ from rich.progress import Progress as RichProgress
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from crucible.plan import Plan
+from crucible.report.text import plain
+from crucible.trials import Trial
+from crucible.verdict import Verdict
 
 
 class Steps:
@@ -42,3 +45,28 @@ class Steps:
             self._console.print(f"… {what}{about}", markup=False, highlight=False)
             yield
         self._console.print(f"✓ {what}: {time.perf_counter() - begun:.1f} s", markup=False, highlight=False)
+
+
+class Trials:
+    """Implements `verify.Telling` on a console: a line for each grade."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def plan(self, plan: Plan, cleared: str | None) -> None:
+        """Nothing: the trial has been named."""
+
+    @contextmanager
+    def step(self, what: str, estimate_s: float | None = None) -> Iterator[None]:
+        yield
+
+    def trial(self, trial: Trial, number: int, of: int) -> None:
+        self._say(f"… {trial.kind} {trial.name}, {number} of {of}")
+
+    def graded(self, trial: Trial, verdict: Verdict, seconds: float) -> None:
+        found = next((it.finding for it in verdict.checks if it.id == trial.check), None)
+        said = f"{found.outcome}: {found.what}" if found is not None else verdict.headline
+        self._say(f"✓ {trial.kind} {trial.name}: {plain(said, 200)} ({seconds:.0f} s)")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)

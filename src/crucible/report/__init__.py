@@ -1,7 +1,8 @@
 """A verdict in words and pictures: for a job's summary, for a terminal, and for a browser. Pure, like the verdict."""
 
 from crucible.report.html import render_html
+from crucible.report.matrices import render_verified
 from crucible.report.summary import render_summary
-from crucible.report.terminal import render_terminal
+from crucible.report.terminal import render_matrices, render_terminal
 
-__all__ = ["render_html", "render_summary", "render_terminal"]
+__all__ = ["render_html", "render_matrices", "render_summary", "render_terminal", "render_verified"]

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from crucible.evidence import Evidence
 from crucible.manifest import Manifest
+from crucible.matrices import Verified
 from crucible.references import References
 from crucible.report import model
 from crucible.report.text import plain
@@ -42,6 +43,27 @@ def render_terminal(
     _predictions(verdict, console)
     _architecture(evidence, console)
     _run(verdict, evidence, console)
+
+
+def render_matrices(found: Verified, console: Console) -> None:
+    """Print what holds of a suite, what does not, and what is open."""
+    for it in found.tables:
+        _heading(it.title, console)
+        table = _table(*it.header, header=True)
+        for row in it.rows:
+            table.add_row(*(_cell(cell) for cell in row))
+        console.print(Padding(table, (0, 0, 0, 2)))
+    for title, lines, style in (
+        ("what is open", found.open, "yellow"),
+        ("what does not hold", found.complaints, "bold red"),
+    ):
+        if lines:
+            _heading(title, console, style)
+            for line in lines:
+                console.print(Text(plain(f"- {line}", 900)))
+    if not found.complaints:
+        console.print()
+        console.print(Text("everything that was looked at holds", style="bold green"))
 
 
 def _welcome(verdict: Verdict, manifest: Manifest, console: Console) -> None:
@@ -141,7 +163,8 @@ def _bill(verdict: Verdict, console: Console) -> None:
     bill = verdict.fit.bill if verdict.fit is not None else None
     if bill is None:
         return
-    _heading(f"{bill.usd:,.2f} USD a month, at {bill.rate:g} requests per second all month", console)
+    when = f"at {bill.rate:g} requests per second all month ({plain(bill.prices, 80)})"
+    _heading(f"{bill.usd:,.2f} USD a month, {when}", console)
     table = _table("", "", "")
     for line in bill.lines[: model.MOST_LINES]:
         table.add_row(_cell(line.what, limit=60), Text(f"{line.usd:,.2f}", justify="right"), _cell(line.why))

@@ -6,9 +6,9 @@ import pytest
 
 from crucible import challenges
 from crucible.errors import CrucibleError, Fault
-from crucible.flaws import lay_out, read_flaw
+from crucible.overlays import lay_out, read_overlay
 
-FLAWS = sorted(path.parent for path in challenges.data_folder("challenge_templates").glob("*/flaws/*/flaw.yaml"))
+FLAWS = sorted(path.parent for path in challenges.data_folder("challenge_templates").glob("[!_]*/*/*/overlay.yaml"))
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def flaw(tmp_path: Path) -> Path:
 
 
 def written(flaw: Path, edits: str, target: Path) -> str:
-    (flaw / "flaw.yaml").write_text(f"reference: good\nstory: It is wrong.\nedits: {edits}\n")
+    (flaw / "overlay.yaml").write_text(f"reference: good\nstory: It is wrong.\nedits: {edits}\n")
     return (lay_out(flaw, target) / "app.py").read_text()
 
 
@@ -57,7 +57,7 @@ def test_an_edit_that_fits_nowhere_or_twice_is_the_authors_mistake(
 
 
 def test_a_flaw_of_no_reference_is_the_authors_mistake(flaw: Path, tmp_path: Path) -> None:
-    (flaw / "flaw.yaml").write_text("reference: gone\nstory: It is wrong.\n")
+    (flaw / "overlay.yaml").write_text("reference: gone\nstory: It is wrong.\n")
     with pytest.raises(CrucibleError, match="no reference `gone`"):
         lay_out(flaw, tmp_path / "out")
 
@@ -65,12 +65,32 @@ def test_a_flaw_of_no_reference_is_the_authors_mistake(flaw: Path, tmp_path: Pat
 @pytest.mark.parametrize("folder", FLAWS, ids=lambda path: path.name)
 def test_every_flaw_can_be_written_out_and_differs_from_its_reference(folder: Path, tmp_path: Path) -> None:
     target = lay_out(folder, tmp_path / "out")
-    reference = folder.parents[1] / "references" / read_flaw(folder).reference
+    overlay = read_overlay(folder)
+    assert overlay is not None
+    reference = lay_out(folder.parents[1] / "references" / overlay.reference, tmp_path / "reference")
     changed = [
         path
         for path in target.rglob("*")
-        if path.is_file() and path.read_bytes() != (reference / path.relative_to(target)).read_bytes()
+        if path.is_file() and path.read_bytes() != _content(reference / path.relative_to(target))
     ]
     assert changed
     for path in target.rglob("*.py"):
         compile(path.read_text(), str(path), "exec")
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def test_a_reference_may_be_an_overlay_and_none_is_laid_over_itself(flaw: Path, tmp_path: Path) -> None:
+    references = flaw.parents[1] / "references"
+    (references / "sibling").mkdir()
+    (references / "sibling" / "overlay.yaml").write_text("reference: good\nstory: It is like it.\n")
+    (references / "sibling" / "more.py").write_text("more\n")
+    (flaw / "overlay.yaml").write_text("reference: sibling\nstory: It is wrong.\n")
+    assert sorted(path.name for path in lay_out(flaw, tmp_path / "out").iterdir()) == [
+        "app.py", "crucible.yaml", "more.py",
+    ]  # fmt: skip
+    (references / "good" / "overlay.yaml").write_text("reference: sibling\nstory: It is like it, too.\n")
+    with pytest.raises(CrucibleError, match="laid over itself"):
+        lay_out(flaw, tmp_path / "again")

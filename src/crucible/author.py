@@ -1,0 +1,36 @@
+"""The smallest challenge that verifies, for an author to begin with."""
+
+import re
+from pathlib import Path, PurePosixPath
+
+from crucible import atomic, challenges, schemas
+from crucible.errors import CrucibleError, Fault
+
+TEMPLATE, SLUG, TITLE = "_new", "new-challenge", "New challenge"
+SCHEMA = "challenge.schema.json"
+_GOOD = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LEFT_BY_TOOLS = {"__pycache__", ".venv", ".crucible"}
+
+
+def new(slug: str, into: Path) -> Path:
+    """Write a challenge named `slug` into the folder `into`; returns its own folder, which must not exist yet."""
+    if not _GOOD.fullmatch(slug) or len(slug) > 40:
+        raise CrucibleError(
+            f"`{slug}` cannot name a challenge", where="the command line",
+            fix="use lower-case letters, digits and single `-`, at most 40", fault=Fault.AUTHOR,
+        )  # fmt: skip
+    template = challenges.data_folder("challenge_templates") / TEMPLATE
+    files = {
+        PurePosixPath(path.relative_to(template)): _named(path.read_text(encoding="utf-8"), slug).encode()
+        for path in sorted(template.rglob("*"))
+        if path.is_file() and not _LEFT_BY_TOOLS & set(path.parts)
+    }
+    first = PurePosixPath("challenge.yaml")
+    files[first] = f"# yaml-language-server: $schema={SCHEMA}\n".encode() + files[first]
+    files[PurePosixPath(SCHEMA)] = schemas.current()["challenge-1.json"].encode()
+    return atomic.write_whole(into / slug, files)
+
+
+def _named(text: str, slug: str) -> str:
+    title = slug.replace("-", " ").capitalize()
+    return text.replace(SLUG, slug).replace(TITLE, title)
