@@ -17,6 +17,8 @@ MOST = {"quick": 1_000, "full": 5_000}
 BATCH_S = {"quick": 4.0, "full": 15.0}
 FEWEST = 200
 """Keys in a batch below which what they leave is too little to be told from anything else."""
+FEWEST_TO_WEIGH = 2_000
+"""Keys in a batch below which a heap that warms up weighs more than they do."""
 FLOOR = {"store": 64_000, "process": 400_000}
 """Bytes by which a subject may grow for any reason: pages, a heap that warms up."""
 
@@ -151,7 +153,7 @@ def per_key(history: History) -> tuple[Measure, ...]:
     checks asked for one key."""
     used = sum(map(allowed, history.named("once/first")))
     found = growths(history)
-    if not used or not found or set(history.services) - {it.subject for it in found}:
+    if used < FEWEST_TO_WEIGH or not found or set(history.services) - {it.subject for it in found}:
         return ()
     high = sum(max(0, it.first) for it in found) / used
     drift = sum(max(0, it.waiting) for it in found if not it.is_store) / used
