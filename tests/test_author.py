@@ -1,6 +1,7 @@
 """The challenge that an author begins with."""
 
 import json
+import shutil
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -42,6 +43,16 @@ def test_a_learner_can_begin_with_it(written: Path) -> None:
     files = scaffold.render("press-a-button")
     assert b"challenge: press-a-button\n" in files[PurePosixPath("crucible.yaml")]
     assert b"Press a button" in files[PurePosixPath("README.md")]
+
+
+def test_it_is_whole_from_an_installation_in_a_virtual_environment_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / ".venv" / "lib"
+    shutil.copytree(challenges.data_folder("challenge_templates") / "_new", installed / "_new")
+    monkeypatch.setattr(challenges, "data_folder", lambda name: installed)
+    folder = author.new("press-a-button", tmp_path)
+    assert {"challenge.yaml", "hidden", "references", "flaws", author.SCHEMA} <= {it.name for it in folder.iterdir()}
 
 
 def test_no_trace_of_the_template_is_left(written: Path) -> None:

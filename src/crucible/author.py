@@ -5,11 +5,11 @@ from pathlib import Path, PurePosixPath
 
 from crucible import atomic, challenges, schemas
 from crucible.errors import CrucibleError, Fault
+from crucible.scaffold import LEFT_BY_TOOLS
 
 TEMPLATE, SLUG, TITLE = "_new", "new-challenge", "New challenge"
 SCHEMA = "challenge.schema.json"
 _GOOD = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_LEFT_BY_TOOLS = {"__pycache__", ".venv", ".crucible"}
 
 
 def new(slug: str, into: Path) -> Path:
@@ -23,7 +23,7 @@ def new(slug: str, into: Path) -> Path:
     files = {
         PurePosixPath(path.relative_to(template)): _named(path.read_text(encoding="utf-8"), slug).encode()
         for path in sorted(template.rglob("*"))
-        if path.is_file() and not _LEFT_BY_TOOLS & set(path.parts)
+        if path.is_file() and not LEFT_BY_TOOLS & set(path.relative_to(template).parts)
     }
     first = PurePosixPath("challenge.yaml")
     files[first] = f"# yaml-language-server: $schema={SCHEMA}\n".encode() + files[first]

@@ -26,7 +26,7 @@ _STARTER = "starter.yaml"
 _NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
 _ACTION = re.compile(rf"[A-Za-z0-9][A-Za-z0-9-]{{0,38}}(/{_NAME}){{1,9}}@(?P<ref>[A-Za-z0-9][A-Za-z0-9._/-]{{0,199}})")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_LEFT_BY_TOOLS = {"__pycache__", ".venv", "node_modules", ".crucible", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+LEFT_BY_TOOLS = {"__pycache__", ".venv", "node_modules", ".crucible", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _starter_folder(challenge: Path, lang: str) -> Path:
 
 def _files_of(tree: Path) -> Iterator[Path]:
     for path in sorted(tree.rglob("*")):
-        if path.is_file() and path.name != _STARTER and not _LEFT_BY_TOOLS & set(path.relative_to(tree).parts):
+        if path.is_file() and path.name != _STARTER and not LEFT_BY_TOOLS & set(path.relative_to(tree).parts):
             yield path
 
 
