@@ -143,13 +143,18 @@ def _others(plan: Plan, suite: Suite, loaded: bool) -> Iterator[Plan]:
     profiles = plan.solution.manifest.profiles
     for replicas in sorted({profile.replicas for profile in profiles} - {plan.replicas}):
         these = [profile for profile in profiles if profile.replicas == replicas]
-        limited = {axis for profile in these for axis in profile.limits}
-        checks = tuple(check for check in suite.checks if limited & set(check.axes))
+        checks = checks_of(these, suite)
         other = replace(
             plan, profile=these[0], instances=_instances(plan.solution, replicas), checks=checks,
             scenarios=_scenarios(suite, checks, plan.mode),
         )  # fmt: skip
         yield replace(other, load=_full_load(other, loaded, ramp=False))
+
+
+def checks_of(profiles: Iterable[Profile], suite: Suite) -> tuple[Check, ...]:
+    """The checks that the limits of these profiles rest on."""
+    limited = {axis for profile in profiles for axis in profile.limits}
+    return tuple(check for check in suite.checks if limited & set(check.axes))
 
 
 def _scenarios(suite: Suite, checks: Iterable[Check], mode: Mode) -> tuple[Scenario, ...]:

@@ -133,7 +133,7 @@ def fit(
         result, because = Judgement.INCONCLUSIVE, "; ".join(reasons)
     elif gates.open:
         result, because = Judgement.INCONCLUSIVE, f"a gate is open: {gates.open}"
-    knee = blocks.knee(evidence.load, evidence.ramp, knee_p99_ms(profile)) if evidence.ramp else None
+    knee = blocks.knee(evidence.load, evidence.ramp, knee_p99_ms(profile))
     flips = _flips(result, limits, axes, knee, profile.rate)
     if result is Judgement.DOES_NOT and (rate := _rate_that_fits(profile, limits, evidence.load)) is not None:
         flips += f", or at a rate of {number(rate)}/s"

@@ -14,7 +14,7 @@ from crucible.grade import Request
 from crucible.manifest import Manifest, read_manifest
 from crucible.matrices import Tried, Verified
 from crucible.overlays import lay_out
-from crucible.plan import UnknownNameError
+from crucible.plan import UnknownNameError, checks_of
 from crucible.references import References
 from crucible.run import Progress, machine
 from crucible.suite import digest, load_suite
@@ -131,8 +131,7 @@ def _request(
     if trial.profile:
         wanted_profile = manifest.profile(trial.profile)
         assert wanted_profile is not None
-        limited = set(wanted_profile.limits)
-        checks = tuple(check.id for check in suite.checks if limited & set(check.axes))
+        checks = tuple(check.id for check in checks_of([wanted_profile], suite))
     mode: Mode = wanted.mode if trial.kind is Kind.REFERENCE else "quick"
     return Request(
         folder=solution, output=output, seed=wanted.seed + number, mode=mode, checks=checks, profile=profile,

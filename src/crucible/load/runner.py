@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from crucible.child import Child
 from crucible.errors import CrucibleError, Fault
+from crucible.evidence import Counts
 
 START_S, OVER_S, SETTING_UP_S = 30.0, 20.0, 120.0
 SOURCES = Path(__file__).resolve().parents[2]
-Counts = tuple[tuple[int, int], ...]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from crucible.report import model
 from crucible.report.choice import MOST_FITS, choice, compared
 from crucible.report.latency import latencies, rates
 from crucible.report.plot import Table
-from crucible.report.text import plain
+from crucible.report.text import plain, sentence
 from crucible.report.timeline import timelines
 from crucible.tradeoffs import Fit, interval, number
 from crucible.verdict import GradeOutcome, Verdict
@@ -72,7 +72,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "cut": _cut,
-        "sentence": _sentence,
+        "sentence": sentence,
         "limits": _limits,
         "bill": _bill,
         "guesses": _guesses,
@@ -100,10 +100,6 @@ def _sha256(script: str) -> str:
 def _cut(value: object, limit: int = 300) -> Markup:
     """At most `limit` characters, escaped; a dash where nothing is left."""
     return Markup.escape(plain(value, limit).strip() or "–")
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _limits(fit: Fit) -> Table:

@@ -12,7 +12,7 @@ from crucible.evidence import Evidence
 from crucible.manifest import Manifest
 from crucible.references import References
 from crucible.report import model
-from crucible.report.text import Markdown, code_md, escape_md, label_md, line_md
+from crucible.report.text import Markdown, code_md, escape_md, label_md, line_md, sentence
 from crucible.verdict import GradeOutcome, Verdict
 
 BUDGET_BYTES = 900 * 1024
@@ -56,7 +56,7 @@ def _environment() -> Environment:
         "label": label_md,
         "mark": _mark,
         "fit": _fit_mark,
-        "sentence": _sentence,
+        "sentence": sentence,
     }
     return environment
 
@@ -67,8 +67,3 @@ def _mark(outcome: str) -> Markdown:
 
 def _fit_mark(result: str) -> Markdown:
     return Markdown({"fits": "✅", "does not fit": "❌"}.get(result, "⚠️"))
-
-
-def _sentence(text: str) -> str:
-    """With a capital at the start, as in a heading."""
-    return text[:1].upper() + text[1:]

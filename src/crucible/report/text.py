@@ -58,6 +58,11 @@ def label_md(value: object) -> Markdown:
     return Markdown(re.sub(r"[^\w ×.,-]", "_", plain(value, 60)))
 
 
+def sentence(text: str) -> str:
+    """With a capital at the start, as in a heading."""
+    return text[:1].upper() + text[1:]
+
+
 def compact(value: JsonValue) -> str:
     """JSON as short as it gets."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
