@@ -60,9 +60,14 @@ def percentile(counts: Counts, share: float) -> float:
     return 0.0
 
 
-def measures(blocks: Iterable[LoadBlock], rate: float) -> tuple[Measure, ...]:
+def good_at(rate: float, load: Iterable[LoadBlock]) -> list[LoadBlock]:
+    """The blocks at this rate that the machine did not spoil."""
+    return [block for block in load if block.rate == rate and block.spoiled is None]
+
+
+def measures(load: Iterable[LoadBlock], rate: float) -> tuple[Measure, ...]:
     """What the good blocks at `rate` say: latency in ms, and what 1,000 answered requests, or one, cost."""
-    good = [block for block in blocks if block.rate == rate and block.spoiled is None]
+    good = good_at(rate, load)
     if len(good) < ENOUGH or not all(block.answered for block in good):
         return ()
     return (
@@ -89,7 +94,7 @@ def why_none(blocks: Iterable[LoadBlock], rate: float) -> str | None:
 
 def unanswered(block: LoadBlock) -> float:
     """The share of requests without an answer that counts."""
-    total = block.answered + block.unanswered
+    total = block.requests
     return block.unanswered / total if total else 0.0
 
 
@@ -104,7 +109,7 @@ def latency_ms(block: LoadBlock, share: float) -> tuple[float, float]:
 
 def holds(block: LoadBlock, p99_ms: float) -> bool:
     """Whether the design held the block's rate: nearly all answered, and in time."""
-    total = block.answered + block.unanswered
+    total = block.requests
     late = percentile(block.latency_us, 99) / 1000 > p99_ms
     return total > 0 and block.spoiled is None and not late and block.unanswered <= KNEE_UNANSWERED * total
 
@@ -129,7 +134,7 @@ def knee(load: Iterable[LoadBlock], ramp: Sequence[LoadBlock], p99_ms: float) ->
 
 def _latency(good: Sequence[LoadBlock], axis: str, share: float) -> Measure:
     sides = [latency_ms(block, share) for block in good]
-    samples = sum(block.answered + block.unanswered for block in good)
+    samples = sum(block.requests for block in good)
     value = median(high for _, high in sides)
     return Measure(axis, value, min(low for low, _ in sides), max(high for _, high in sides), samples)
 

@@ -11,12 +11,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from crucible.blocks import good_at
 from crucible.check import Measure
 from crucible.evidence import Evidence, LoadBlock
 from crucible.manifest import Kept
-from crucible.prices import Prices, Service
+from crucible.prices import Prices, Service, Size
 
 AXIS = "monthly_cost_usd"
 ROOM, PLANNED = 1.3, 0.6
@@ -24,12 +25,7 @@ SECONDS_A_MONTH = 730 * 3600
 GB = 1e9
 
 
-class Sized(Protocol):
-    @property
-    def memory_gb(self) -> float: ...
-
-
-S = TypeVar("S", bound=Sized)
+S = TypeVar("S", bound=Size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +57,13 @@ def monthly(
     evidence: Evidence, rate: float, kept: Kept | None, measures: Iterable[Measure], prices: Prices
 ) -> tuple[Bill, Measure] | None:
     """The bill at `rate` requests per second, all month, with its interval; None where the load was not measured."""
-    good = [block for block in evidence.load if block.rate == rate and block.spoiled is None and block.answered]
+    good = [block for block in good_at(rate, evidence.load) if block.answered]
     if not good:
         return None
     by_axis = {measure.axis: measure for measure in measures}
     stored = by_axis[kept.axis].value * kept.items if kept is not None and kept.axis in by_axis else 0.0
     asked = sum(len(recording.ops) for recording in evidence.recordings)
-    asked += sum(block.answered + block.unanswered for block in (*evidence.load, *evidence.ramp))
+    asked += sum(block.requests for block in (*evidence.load, *evidence.ramp))
     run = _Run(evidence, rate, stored, asked)
     bills = [_bill(run, [block], prices) for block in good]
     bill = _bill(run, good, prices)

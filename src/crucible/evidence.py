@@ -180,6 +180,10 @@ class LoadBlock:
     def unanswered(self) -> int:
         return sum(count for _, count in self.unanswered_us)
 
+    @property
+    def requests(self) -> int:
+        return self.answered + self.unanswered
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

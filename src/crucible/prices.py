@@ -26,27 +26,30 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine(Seen):
-    """What the design's own processes run on."""
-
-    __pydantic_config__ = _STRICT
+class Size(Seen):
+    """One of several that are paid by the month."""
 
     name: str
-    vcpus: float
     memory_gb: float
     usd_per_month: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tier(Seen):
+class Machine(Size):
+    """What the design's own processes run on."""
+
+    __pydantic_config__ = _STRICT
+
+    vcpus: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tier(Size):
     """A size of a managed service."""
 
     __pydantic_config__ = _STRICT
 
-    name: str
-    memory_gb: float
     connections: int
-    usd_per_month: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +106,7 @@ def read_prices(path: Path = OURS) -> Prices:
     """Read a price file; one of the user's own is the user's fault, where it is wrong."""
     fault = Fault.CRUCIBLE if path == OURS else Fault.LEARNER
     prices = yamlfile.read(path, Prices, fault=fault)
-    lists: list[Sequence[Machine | Tier]] = [
+    lists: list[Sequence[Size]] = [
         prices.machines,
         *(service.tiers for service in prices.services.values()),
     ]

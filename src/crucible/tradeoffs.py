@@ -102,7 +102,7 @@ def counted(evidence: Evidence) -> tuple[Measure, ...]:
 def web_requests(evidence: Evidence) -> int:
     """How many requests the grader sent to the processes that answer HTTP, with its scenarios and its load."""
     sent = sum(op.target.partition(".")[0] == WEB for recording in evidence.recordings for op in recording.ops)
-    return sent + sum(block.answered + block.unanswered for block in (*evidence.load, *evidence.ramp))
+    return sent + sum(block.requests for block in (*evidence.load, *evidence.ramp))
 
 
 def knee_p99_ms(profile: Profile) -> float:

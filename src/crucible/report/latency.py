@@ -9,7 +9,7 @@ from crucible.evidence import Evidence, LoadBlock
 from crucible.manifest import Manifest, Profile
 from crucible.report import model
 from crucible.report.choice import MOST_FITS
-from crucible.report.plot import COLOURS, DASHES, LOG, SYMBOLS, Table, View, layout, ms, requests, to_json
+from crucible.report.plot import COLOURS, DASHES, LOG, SYMBOLS, Table, View, layout, ms, to_json
 from crucible.tradeoffs import LATENCY, knee_p99_ms, number
 from crucible.verdict import Verdict
 
@@ -34,9 +34,9 @@ def latencies(verdict: Verdict, evidence: Evidence, manifest: Manifest) -> tuple
 def _latency(profile: Profile, sent: Sequence[LoadBlock]) -> View:
     limit = profile.limits.get(LATENCY)
     figure = go.Figure(layout=layout(400))
-    good = [(index, it) for index, it in enumerate(sent) if it.spoiled is None and requests(it)]
+    good = [(index, it) for index, it in enumerate(sent) if it.spoiled is None and it.requests]
     for index, block in good:
-        steps = [step for step in _STEPS if step <= requests(block)]
+        steps = [step for step in _STEPS if step <= block.requests]
         figure.add_scatter(
             name=f"block {index + 1}", x=steps, y=[ms(block, 100 - 100 / step) for step in steps],
             mode="lines+markers", line={"color": COLOURS[index % 7], "dash": DASHES[index % 5], "width": 2},
@@ -59,7 +59,7 @@ def _latency(profile: Profile, sent: Sequence[LoadBlock]) -> View:
     rows = (
         (
             str(index),
-            f"{requests(it):,}",
+            f"{it.requests:,}",
             f"{it.unanswered:,}",
             *(number(ms(it, share)) for share in (*shares, 100)),
             "yes" if it.spoiled is None else f"no: {it.spoiled}",
@@ -101,7 +101,7 @@ def rates(evidence: Evidence, manifest: Manifest) -> tuple[View, ...]:
     rows = (
         (
             number(it.rate),
-            f"{requests(it):,}",
+            f"{it.requests:,}",
             f"{it.unanswered:,}",
             number(ms(it, 50)),
             number(ms(it, 99)),

@@ -300,7 +300,7 @@ def picture(verdict: Verdict, manifest: Manifest, references: References) -> tup
 def used(evidence: Evidence, profile: str, manifest: Manifest) -> tuple[Used, ...]:
     """What each process type and service took, at the profile's rate."""
     found = manifest.profile(profile)
-    good = [it for it in evidence.load if found and it.rate == found.rate and it.spoiled is None and it.answered]
+    good = [it for it in blocks.good_at(found.rate, evidence.load) if it.answered] if found is not None else []
     subjects = [(name, "process") for name in (good[0].process_cpu_s if good else ())]
     subjects += [(name, "service") for name in (good[0].service_cpu_s if good else ())]
     rows = []

@@ -55,10 +55,6 @@ class View:
     tables: tuple[Table, ...]
 
 
-def requests(block: LoadBlock) -> int:
-    return block.answered + block.unanswered
-
-
 def ms(block: LoadBlock, share: float) -> float:
     """A percentile of the latency, with what was never answered counted as the time-out."""
     return blocks.latency_ms(block, share)[1]

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from crucible.evidence import Evidence, FaultEvent, LoadBlock, Op, Recording, Result
 from crucible.report import model
-from crucible.report.plot import DECADES, LOG, Table, View, label, layout, ms, requests, to_json
+from crucible.report.plot import DECADES, LOG, Table, View, label, layout, ms, to_json
 from crucible.report.text import compact, plain
 from crucible.tradeoffs import number
 
@@ -162,7 +162,7 @@ def _of_load(sent: Sequence[LoadBlock], replicas: str) -> Table:
             f"{it.started_ns / 1e9:.2f}",
             f"{it.ended_ns / 1e9:.2f}",
             number(it.rate),
-            f"{requests(it):,}",
+            f"{it.requests:,}",
             f"{it.unanswered:,}",
             number(ms(it, 99)),
         )
