@@ -1,9 +1,11 @@
 """What is said of a suite, from grades by hand."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from support import evidence_builder as build
 
 from crucible import matrices
@@ -12,7 +14,7 @@ from crucible.errors import CrucibleError
 from crucible.manifest import Limit, Manifest, Profile
 from crucible.matrices import Tried, Verified
 from crucible.references import NONE, Reference, References
-from crucible.report import render_verified
+from crucible.report import render_matrices, render_verified
 from crucible.tradeoffs import Judgement
 from crucible.trials import Kind, Trial, trials
 from crucible.verdict import Verdict, judge
@@ -195,3 +197,43 @@ def test_a_folder_is_named_by_what_catches_it(tmp_path: Path) -> None:
     (tmp_path / "flaws" / "t-9--bad").mkdir()
     with pytest.raises(CrucibleError, match="`t-9` is neither a check nor a profile"):
         trials(tmp_path, build.MANIFEST, SUITE)
+
+
+def test_what_was_expected_and_how_often_it_came_is_counted() -> None:
+    slips = tried(Kind.FLAW, "t-1--bad", saying(Outcome.FAIL), saying(Outcome.PASS), check="T-1")
+    unsure = tried(Kind.FAIR, "odd", saying(Outcome.INCONCLUSIVE), saying(Outcome.NOT_RUN))
+    assert found(GOOD, slips, unsure).tally == (
+        "of 3 gates on good designs 0 failed and 1 were inconclusive (33.3%); of 2 grades of flaws 1 caught nothing"
+    )
+    assert found().tally == ""
+    assert "of 2 gates on good designs 0 failed" in render_verified("Toy", found(GOOD), "Why.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome", "as_meant"),
+    [
+        (Kind.FLAW, Outcome.FAIL, True), (Kind.FLAW, Outcome.INCONCLUSIVE, False), (Kind.FLAW, Outcome.PASS, False),
+        (Kind.FAIR, Outcome.PASS, True), (Kind.FAIR, Outcome.NOT_RUN, True), (Kind.FAIR, Outcome.FAIL, False),
+        (Kind.REFERENCE, Outcome.INCONCLUSIVE, False), (Kind.REFERENCE, Outcome.ERROR, False),
+    ],
+)  # fmt: skip
+def test_a_grade_comes_out_as_the_trial_is_meant_to(kind: Kind, outcome: Outcome, as_meant: bool) -> None:
+    assert matrices.holds(Trial(kind, "x", FOLDER, check="T-1"), saying(outcome)) is as_meant
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_matrices_can_be_read_in_a_terminal_of_any_width(width: int) -> None:
+    many = build.suite(*(replace(build.HOLDS, id=f"T-{number}") for number in range(1, 13)))
+    said_of_one = saying(Outcome.PASS)
+    checks = tuple(replace(said_of_one.checks[0], id=check.id) for check in many.checks)
+    good = tried(Kind.REFERENCE, "quick", replace(said_of_one, checks=checks))
+    console = Console(file=io.StringIO(), width=width)
+    render_matrices(found(good, suite=many), console)
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    assert max(len(line) for line in said.splitlines()) <= width
+    lines = [line.split() for line in said.splitlines()]
+    if width == 80:
+        assert [*(f"T-{number}," for number in range(1, 12)), "T-12", "pass"] in lines, said
+    else:
+        assert ["quick", "(1", "x)", *["pass"] * 12, "3"] in lines

@@ -43,11 +43,12 @@ def test_a_flaw_that_is_none_is_told(folder: Path) -> None:
     was = overlay.read_text()
     overlay.write_text("reference: in-redis\nstory: It does nothing wrong.\n")
     try:
-        done = verify(folder, "--quick", "--only", FLAW)
+        done = verify(folder, "--quick", "--only", FLAW, "--keep", str(folder / "kept"))
     finally:
         overlay.write_text(was)
     assert done.code == 1
     assert f"flaw {FLAW} was not caught by X-1 in 1 of 1: pass:" in " ".join(done.out.split())
+    assert (folder / "kept" / f"{FLAW}-1" / "evidence.json").is_file()
 
 
 def test_an_unknown_name_is_a_usage_error(folder: Path) -> None:

@@ -14,6 +14,7 @@ from crucible.tradeoffs import Fit, Judgement, number
 from crucible.trials import Kind, Trial
 from crucible.verdict import Verdict
 
+UNSURE = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE)
 AWAY = {"counted": 1.1, "cpu": 1.2, "noisy": 1.5}
 """How many times away from a limit a design stands that the limit is meant to admit or to exclude. A count that was
 the same in every run may be as near as it likes on the right side."""
@@ -45,6 +46,8 @@ class Verified:
     """What does not hold, or is missing, one sentence each."""
     open: tuple[str, ...]
     """What was inconclusive and therefore neither holds nor fails, one sentence each."""
+    tally: str
+    """How many outcomes were expected, and how many of them came, in one sentence."""
 
 
 def verified(tried: Sequence[Tried], suite: Suite, manifest: Manifest, known: References, *, whole: bool) -> Verified:
@@ -64,7 +67,28 @@ def verified(tried: Sequence[Tried], suite: Suite, manifest: Manifest, known: Re
         _caught(flaws),
         *([_profiles(known, manifest), _margins(known, manifest)] if known.references else []),
     ]
-    return Verified(tuple(table for table in tables if table.rows), tuple(complaints), tuple(_open(tried)))
+    shown = tuple(table for table in tables if table.rows)
+    return Verified(shown, tuple(complaints), tuple(_open(tried)), _tally(good, flaws))
+
+
+def holds(trial: Trial, verdict: Verdict) -> bool:
+    """Whether a grade came out as the trial is meant to."""
+    if trial.kind is Kind.FLAW:
+        return _hit(trial, verdict)[0]
+    return not any(check.gate and check.finding.outcome in UNSURE for check in verdict.checks)
+
+
+def _tally(good: Sequence[Tried], flaws: Sequence[Tried]) -> str:
+    gates = Counter(it.finding.outcome for one in good for verdict in one.verdicts for it in verdict.checks if it.gate)
+    judged = gates.total() - gates[Outcome.NOT_RUN]
+    hits = [_hit(one.trial, verdict)[0] for one in flaws for verdict in one.verdicts]
+    wrong, unsure = gates[Outcome.FAIL] + gates[Outcome.ERROR], gates[Outcome.INCONCLUSIVE]
+    said = [
+        f"of {judged} gates on good designs {wrong} failed and {unsure} were inconclusive ({unsure / judged:.1%})"
+        if judged else "",
+        f"of {len(hits)} grades of flaws {len(hits) - sum(hits)} caught nothing" if hits else "",
+    ]  # fmt: skip
+    return "; ".join(it for it in said if it)
 
 
 def _outcomes(tried: Tried, check: str) -> Counter[Outcome]:

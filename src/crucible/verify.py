@@ -1,5 +1,6 @@
 """Grades everything that a challenge has to show for its suite, and says whether the suite tells good from bad."""
 
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,8 @@ class Wanted:
     only: tuple[str, ...] = ()
     """Names of references, flaws or fair designs, or kinds of them; everything, if none is named."""
     seed: int = 1
+    keep: Path | None = None
+    """A folder for the results of each grade that did not come out as it is meant to."""
 
 
 class Telling(Progress, Protocol):
@@ -113,6 +116,8 @@ def _try(
             begun = time.monotonic()
             verdicts.append(grade.grade(request, environ, progress).verdict)
             seconds.append(time.monotonic() - begun)
+            if wanted.keep is not None and not matrices.holds(trial, verdicts[-1]):
+                shutil.copytree(request.output, wanted.keep / f"{trial.name}-{request.seed}", dirs_exist_ok=True)
             progress.graded(trial, verdicts[-1], seconds[-1])
     except CrucibleError as error:
         if error.fault is Fault.CRUCIBLE:

@@ -109,13 +109,17 @@ def judge_command(evidence: Path, output: Path | None, prices: Path) -> None:
 @click.option("--only", multiple=True, metavar="NAME",
               help="Only this reference, flaw or fair design, or all of a kind (flaw); repeatable.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**32 - 101), default=1, show_default=True)
+@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Keep here the results of each grade that did not come out as it is meant to.")  # fmt: skip
 @click.option("--publish", is_flag=True, help="Write the matrices and positions.json into the challenge's folder.")
-def verify_command(slug: str, quick: bool, repeat: int, only: tuple[str, ...], seed: int, publish: bool) -> None:
+def verify_command(
+    slug: str, quick: bool, repeat: int, only: tuple[str, ...], seed: int, keep: Path | None, publish: bool
+) -> None:
     """Grade the references, flaws and fair designs of the challenge SLUG, and say whether its suite tells them apart.
 
     Exits with 1 where something does not hold, and says what.
     """
-    _leave(partial(_verify, Wanted(slug, "quick" if quick else "full", repeat, only, seed), publish))
+    _leave(partial(_verify, Wanted(slug, "quick" if quick else "full", repeat, only, seed, keep), publish))
 
 
 def _verify(wanted: Wanted, publish: bool) -> int:

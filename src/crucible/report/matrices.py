@@ -13,6 +13,7 @@ def render_verified(title: str, found: Verified, intro: str) -> str:
         lines += [f"## {escape_md(table.title)}", "", _line(table.header), _line(["---"] * len(table.header), raw=True)]
         lines += [_line(row) for row in table.rows]
         lines.append("")
+    lines += ["## How often", "", f"{escape_md(found.tally, 400)}.", ""] if found.tally else []
     lines += ["## What does not hold", "", *([f"- {escape_md(it, 600)}" for it in found.complaints] or ["Nothing."])]
     if found.open:
         lines += ["", "## What is open", "", *(f"- {escape_md(it, 600)}" for it in found.open)]

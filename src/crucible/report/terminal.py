@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from crucible.evidence import Evidence
 from crucible.manifest import Manifest
+from crucible.matrices import Table as Matrix
 from crucible.matrices import Verified
 from crucible.references import References
 from crucible.report import model
@@ -52,7 +53,8 @@ def render_matrices(found: Verified, console: Console) -> None:
         table = _table(*it.header, header=True)
         for row in it.rows:
             table.add_row(*(_cell(cell) for cell in row))
-        console.print(Padding(table, (0, 0, 0, 2)))
+        fits = console.measure(table).minimum + 2 <= console.width
+        console.print(Padding(table if fits else _stacked(it), (0, 0, 0, 2)))
     for title, lines, style in (
         ("what is open", found.open, "yellow"),
         ("what does not hold", found.complaints, "bold red"),
@@ -61,9 +63,26 @@ def render_matrices(found: Verified, console: Console) -> None:
             _heading(title, console, style)
             for line in lines:
                 console.print(Text(plain(f"- {line}", 900)))
+    console.print()
+    if found.tally:
+        console.print(Text(plain(found.tally, 300)))
     if not found.complaints:
-        console.print()
         console.print(Text("everything that was looked at holds", style="bold green"))
+
+
+def _stacked(wide: Matrix) -> Group:
+    """A row below the other, for a terminal that is too narrow for the columns; what says the same shares a line."""
+    parts: list[Text | Padding] = []
+    for row in wide.rows:
+        parts.append(Text(plain(row[0])))
+        table = _table("", "")
+        alike: dict[str, list[str]] = {}
+        for name, cell in zip(wide.header[1:], row[1:], strict=True):
+            alike.setdefault(cell, []).append(name)
+        for cell, names in alike.items():
+            table.add_row(_cell(", ".join(names)), _cell(cell))
+        parts.append(Padding(table, (0, 0, 0, 2)))
+    return Group(*parts)
 
 
 def _welcome(verdict: Verdict, manifest: Manifest, console: Console) -> None:
