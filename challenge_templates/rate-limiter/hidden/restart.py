@@ -15,6 +15,8 @@ STRIKES = ("one", "all")
 IN_FLIGHT = 8
 UNTOUCHED = 3
 DOWN_S = 0.5
+ASKED = 3
+"""Times that a key is asked until it lets something through: of two answers a design may have owed one."""
 
 
 async def restart(lab: Lab, rng: Random) -> None:
@@ -42,10 +44,11 @@ async def restart(lab: Lab, rng: Random) -> None:
     await calm(lab, "warm", [warm] * len(targets))
     await kept.set()
     await kept.probe()
-    await lab.sleep(2 * FIRST_MS / 1000 + 0.3)
-    if blocked := await ask_again(lab, named(keys)):
+    blocked = named(keys)
+    for _ in range(ASKED):
         await lab.sleep(2 * FIRST_MS / 1000 + 0.3)
-        await ask_again(lab, blocked)
+        if not (blocked := await ask_again(lab, blocked)):
+            break
 
 
 async def strike(lab: Lab, name: str, keys: list[str], warm: str) -> None:
