@@ -178,7 +178,8 @@ def test_the_matrices_are_markdown_tables() -> None:
     assert "| quick (2 x) | pass | pass | 3 |" in text
     assert "| t-1--bad | T-1 | 2 of 2 | fail: it did | 3 |" in text
     assert "| fast | quick | fits (1.) | does not |" in text
-    assert "| exact | long\\_run\\_ratio | ≤ 1.1 | 2 | 1 |" in text
+    assert "| exact: long\\_run\\_ratio ≤ 1.1 | 2 | 1 |" in text
+    assert "Profiles" not in render_verified("Toy", found(CAUGHT, stands=known(QUICK, TRUE)), "Why.")
 
 
 def test_a_folder_is_named_by_what_catches_it(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def verified(tried: Sequence[Tried], suite: Suite, manifest: Manifest, known: Re
     tables = [
         _gates(good, suite),
         _caught(flaws),
-        *([_profiles(known, manifest), _margins(known, manifest)] if known.references else []),
+        *([_profiles(known, manifest), _margins(known, manifest)] if any(map(_is_reference, good)) else []),
     ]
     shown = tuple(table for table in tables if table.rows)
     return Verified(shown, tuple(complaints), tuple(_open(tried)), _tally(good, flaws))
@@ -76,6 +76,10 @@ def holds(trial: Trial, verdict: Verdict) -> bool:
     if trial.kind is Kind.FLAW:
         return _hit(trial, verdict)[0]
     return not any(check.gate and check.finding.outcome in UNSURE for check in verdict.checks)
+
+
+def _is_reference(tried: Tried) -> bool:
+    return tried.trial.kind is Kind.REFERENCE
 
 
 def _tally(good: Sequence[Tried], flaws: Sequence[Tried]) -> str:
@@ -278,8 +282,8 @@ def _margins(known: References, manifest: Manifest) -> Table:
                 measure = next((it for it in stand.positions if it.axis == axis), None) if stand else None
                 cells.append("–" if measure is None else _spread(measure.value, measure.low, measure.high))
             bound = f"≤ {number(limit.at_most)}" if limit.at_most is not None else f"≥ {number(limit.at_least or 0)}"
-            rows.append((profile.id, axis, bound, *cells))
-    header = ("profile", "axis", "limit", *(reference.name for reference in known.references))
+            rows.append((f"{profile.id}: {axis} {bound}", *cells))
+    header = ("limit", *(reference.name for reference in known.references))
     return Table("Limits, and where the references stand", header, tuple(rows))
 
 

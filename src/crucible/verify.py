@@ -114,16 +114,27 @@ def _try(
             progress.trial(trial, number + 1, wanted.repeat)
             request = _request(trial, wanted, manifest, suite, solution, folder / "results", number)
             begun = time.monotonic()
-            verdicts.append(grade.grade(request, environ, progress).verdict)
+            verdicts.append(_grade(trial, request, wanted.keep, environ, progress))
             seconds.append(time.monotonic() - begun)
-            if wanted.keep is not None and not matrices.holds(trial, verdicts[-1]):
-                shutil.copytree(request.output, wanted.keep / f"{trial.name}-{request.seed}", dirs_exist_ok=True)
             progress.graded(trial, verdicts[-1], seconds[-1])
     except CrucibleError as error:
         if error.fault is Fault.CRUCIBLE:
             raise
-        return Tried(trial, tuple(verdicts), tuple(seconds), f"{error.what} ({error.where})")
+        last = next((f": {line}" for line in reversed(error.excerpt.splitlines()) if line.strip()), "")
+        return Tried(trial, tuple(verdicts), tuple(seconds), f"{error.what} ({error.where}){last}")
     return Tried(trial, tuple(verdicts), tuple(seconds))
+
+
+def _grade(trial: Trial, request: Request, keep: Path | None, environ: Mapping[str, str], progress: Telling) -> Verdict:
+    """One grade; into `keep` with what it left, where there is no verdict, or another one than the trial's."""
+    verdict = None
+    try:
+        verdict = grade.grade(request, environ, progress).verdict
+        return verdict
+    finally:
+        as_meant = verdict is not None and matrices.holds(trial, verdict)
+        if keep is not None and not as_meant and request.output.is_dir():
+            shutil.copytree(request.output, keep / f"{trial.name}-{request.seed}", dirs_exist_ok=True)
 
 
 def _request(

@@ -243,7 +243,7 @@ def test_what_is_said_of_refusals_that_extend_the_window() -> None:
 
 def test_what_is_said_of_bad_input_that_consumes() -> None:
     assert sentence("RL-13", them.ConsumesOnBadInput()) == (
-        "malformed requests took effect: a key that they named admitted 6 units, an untouched one 12"
+        "malformed requests took effect: a key that they named admitted 0 units, an untouched one 6"
     )
 
 
