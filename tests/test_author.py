@@ -8,6 +8,7 @@ import pytest
 
 from crucible import author, challenges, scaffold
 from crucible.errors import CrucibleError, Fault
+from crucible.images import IMAGES
 from crucible.manifest import read_manifest
 from crucible.suite import load_file, load_suite
 from crucible.trials import Kind, trials
@@ -83,3 +84,9 @@ def test_a_folder_that_is_there_is_left_alone(written: Path, tmp_path: Path) -> 
 
 def test_ones_own_challenges_come_first_and_ours_stay(written: Path) -> None:
     assert {"press-a-button", "rate-limiter"} <= set(challenges.slugs())
+
+
+def test_the_guide_names_every_service_and_where_its_url_is() -> None:
+    guide = (challenges.data_folder("challenge_templates") / "README.md").read_text()
+    for image in IMAGES.values():
+        assert f"| {image.title} | `{image.name}` | `{image.variable}` |" in guide
