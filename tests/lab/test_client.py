@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
+import uvloop
 from support.peers import Behaviour, reset, serving, unused_port
 
 from crucible.lab import client as client_module
@@ -376,6 +377,28 @@ def test_an_abandoned_request_does_not_give_its_connection_back() -> None:
         connection.recv(1)
 
     talk(slow, work)
+
+
+def test_a_cancellation_is_never_lost_however_near_an_answer_is() -> None:
+    """Whoever asks again and again, as for health, must be ended by the first word."""
+
+    async def main() -> None:
+        client, port = Client(), unused_port()
+
+        async def ask_again() -> None:
+            while True:
+                await ask(client, port)
+
+        for turns in range(200):
+            asking = asyncio.ensure_future(ask_again())
+            for _ in range(turns % 13):
+                await asyncio.sleep(0)
+            asking.cancel()
+            done, _ = await asyncio.wait({asking}, timeout=5)
+            assert done, f"cancelled after {turns % 13} turns of the loop, and it goes on"
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
 
 
 def idle(client: Client, port: int) -> int:

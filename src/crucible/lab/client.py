@@ -181,7 +181,8 @@ class Client:
         reply = connection.send(request)
         self.in_flight += 1
         try:
-            status, body = await asyncio.wait_for(reply, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                status, body = await reply
         except TimeoutError:
             connection.abort()
             return Reply(None, b"", f"no answer within {timeout_s:g} s", sent, time.monotonic_ns())
@@ -205,9 +206,8 @@ class Client:
 
     async def _connect(self, host: str, port: int, timeout_s: float) -> _Connection:
         loop = asyncio.get_running_loop()
-        _, connection = await asyncio.wait_for(
-            loop.create_connection(lambda: _Connection(self._all.discard), host, port), timeout_s
-        )
+        async with asyncio.timeout(timeout_s):
+            _, connection = await loop.create_connection(lambda: _Connection(self._all.discard), host, port)
         self._all.add(connection)
         return connection
 

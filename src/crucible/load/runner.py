@@ -88,7 +88,8 @@ class Load:
             pipe_in.flush()
         reading = asyncio.ensure_future(asyncio.to_thread(pipe_out.readline))
         try:
-            line = await asyncio.wait_for(asyncio.shield(reading), within_s)
+            async with asyncio.timeout(within_s):
+                line = await asyncio.shield(reading)
             answer: dict[str, Any] = json.loads(line)
         except (TimeoutError, ValueError) as error:
             self.stop()
