@@ -15,7 +15,7 @@ RECORDS = {
 }  # fmt: skip
 PURE = {
     "crucible.verdict", "crucible.judging", "crucible.contact", "crucible.tradeoffs", "crucible.blocks",
-    "crucible.cost",
+    "crucible.cost", "crucible.comparison", "crucible.shift",
 }  # fmt: skip
 CLIENTS = {"psycopg": "postgres.py", "redis": "redis.py", "boto3": "s3.py", "pika": "rabbitmq.py"}
 EFFECTS = ("crucible.lab", "crucible.load", "crucible.run", "crucible.grade", "crucible.services")
@@ -69,7 +69,13 @@ def test_the_verdict_is_pure(path: Path) -> None:
 def test_a_report_sees_only_the_verdict(path: Path) -> None:
     libraries = {"pydantic", "jinja2", "rich", "plotly", "markupsafe"}
     assert (
-        beyond(path, RECORDS | PURE | {"crucible.report", "crucible.references", "crucible.matrices"} | libraries)
+        beyond(
+            path,
+            RECORDS
+            | PURE
+            | {"crucible.report", "crucible.references", "crucible.matrices", "crucible.comparison"}
+            | libraries,
+        )
         == set()
     )
 

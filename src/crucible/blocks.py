@@ -4,9 +4,11 @@ Of several blocks the median counts, and the lowest and the highest are its inte
 confidence interval of 93.75 % for the median, whatever the distribution (Wilks 1948; 1 - 2 / 2^5).
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from statistics import median
+from typing import Any
 
 from crucible.check import Measure
 from crucible.evidence import Counts, LoadBlock
@@ -70,14 +72,53 @@ def measures(load: Iterable[LoadBlock], rate: float) -> tuple[Measure, ...]:
     good = good_at(rate, load)
     if len(good) < ENOUGH or not all(block.answered for block in good):
         return ()
+    costs = [_costs(block) for block in good]
     return (
         _latency(good, "latency_p50_ms", 50),
         _latency(good, "latency_p99_ms", 99),
-        _each(good, "cpu_s_per_1000", [sum(it.process_cpu_s.values()) / it.answered * 1000 for it in good]),
-        _each(good, "store_cpu_s_per_1000", [sum(it.service_cpu_s.values()) / it.answered * 1000 for it in good]),
-        _each(good, "round_trips_per_check", [sum(it.round_trips.values()) / it.answered for it in good]),
-        _each(good, "bytes_per_check", [sum(it.bytes_exchanged.values()) / it.answered for it in good]),
-        _each(good, "memory_mb", [sum(it.memory_bytes[name] for name in it.process_cpu_s) / 1e6 for it in good]),
+        *(_each(good, axis, [cost[axis] for cost in costs]) for axis in costs[0]),
+    )
+
+
+def values(load: Sequence[LoadBlock]) -> dict[str, float]:
+    """The same axes, each with the one value of all good blocks together; empty where there is none, or no answer."""
+    good = [block for block in load if block.spoiled is None]
+    if not good or not sum(block.answered for block in good):
+        return {}
+    whole = _pooled(good)
+    return {"latency_p50_ms": latency_ms(whole, 50)[1], "latency_p99_ms": latency_ms(whole, 99)[1]} | _costs(whole)
+
+
+def _costs(block: LoadBlock) -> dict[str, float]:
+    """What an answered request, or 1,000, cost."""
+    return {
+        "cpu_s_per_1000": sum(block.process_cpu_s.values()) / block.answered * 1000,
+        "store_cpu_s_per_1000": sum(block.service_cpu_s.values()) / block.answered * 1000,
+        "round_trips_per_check": sum(block.round_trips.values()) / block.answered,
+        "bytes_per_check": sum(block.bytes_exchanged.values()) / block.answered,
+        "memory_mb": sum(block.memory_bytes[name] for name in block.process_cpu_s) / 1e6,
+    }
+
+
+def _pooled(good: Sequence[LoadBlock]) -> LoadBlock:
+    """Several blocks as if they were one; of their memory the last says most."""
+
+    def added(many: Iterable[Mapping[str, float]]) -> dict[str, Any]:
+        total: dict[str, float] = {}
+        for one in many:
+            for name, value in one.items():
+                total[name] = total.get(name, 0) + value
+        return total
+
+    return replace(
+        good[-1],
+        outcomes=added(it.outcomes for it in good),
+        latency_us=_merged(*(it.latency_us for it in good)),
+        unanswered_us=_merged(*(it.unanswered_us for it in good)),
+        process_cpu_s=added(it.process_cpu_s for it in good),
+        service_cpu_s=added(it.service_cpu_s for it in good),
+        round_trips=added(it.round_trips for it in good),
+        bytes_exchanged=added(it.bytes_exchanged for it in good),
     )
 
 
@@ -143,8 +184,8 @@ def _each(good: Sequence[LoadBlock], axis: str, values: Sequence[float]) -> Meas
     return Measure(axis, median(values), min(values), max(values), sum(block.answered for block in good))
 
 
-def _merged(one: Counts, other: Counts) -> Counts:
-    return tuple(sorted((*one, *other)))
+def _merged(*many: Counts) -> Counts:
+    return tuple(sorted(chain(*many)))
 
 
 def _longest(block: LoadBlock) -> int:

@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable
 
-from rich import box
 from rich.console import Console, Group
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from crucible.evidence import Evidence
@@ -14,6 +12,7 @@ from crucible.matrices import Table as Matrix
 from crucible.matrices import Verified
 from crucible.references import References
 from crucible.report import model
+from crucible.report.tables import cell, columns, heading
 from crucible.report.text import plain
 from crucible.verdict import GradeOutcome, Verdict
 
@@ -21,7 +20,6 @@ _STYLES = {
     "pass": "green", "fail": "bold red", "inconclusive": "yellow", "not_run": "dim", "error": "magenta",
     "passed": "bold green", "failed": "bold red", "not_started": "bold cyan",
 }  # fmt: skip
-_NEVER_WRAPPED = ("axis", "samples")
 
 
 def render_terminal(
@@ -49,10 +47,10 @@ def render_terminal(
 def render_matrices(found: Verified, console: Console) -> None:
     """Print what holds of a suite, what does not, and what is open."""
     for it in found.tables:
-        _heading(it.title, console)
-        table = _table(*it.header, header=True)
+        heading(it.title, console)
+        table = columns(*it.header, header=True)
         for row in it.rows:
-            table.add_row(*(_cell(cell) for cell in row))
+            table.add_row(*(cell(it) for it in row))
         fits = console.measure(table).minimum + 2 <= console.width
         console.print(Padding(table if fits else _stacked(it), (0, 0, 0, 2)))
     for title, lines, style in (
@@ -60,7 +58,7 @@ def render_matrices(found: Verified, console: Console) -> None:
         ("what does not hold", found.complaints, "bold red"),
     ):
         if lines:
-            _heading(title, console, style)
+            heading(title, console, style)
             for line in lines:
                 console.print(Text(plain(f"- {line}", 900)))
     console.print()
@@ -75,12 +73,12 @@ def _stacked(wide: Matrix) -> Group:
     parts: list[Text | Padding] = []
     for row in wide.rows:
         parts.append(Text(plain(row[0])))
-        table = _table("", "")
+        table = columns("", "")
         alike: dict[str, list[str]] = {}
-        for name, cell in zip(wide.header[1:], row[1:], strict=True):
-            alike.setdefault(cell, []).append(name)
-        for cell, names in alike.items():
-            table.add_row(_cell(", ".join(names)), _cell(cell))
+        for name, said in zip(wide.header[1:], row[1:], strict=True):
+            alike.setdefault(said, []).append(name)
+        for said, names in alike.items():
+            table.add_row(cell(", ".join(names)), cell(said))
         parts.append(Padding(table, (0, 0, 0, 2)))
     return Group(*parts)
 
@@ -101,17 +99,17 @@ def _welcome(verdict: Verdict, manifest: Manifest, console: Console) -> None:
     )
     for line in lines:
         console.print(Text(plain(line)))
-    table = _table("", "")
+    table = columns("", "")
     for check in verdict.checks:
-        table.add_row(_cell(check.name), _cell(check.promise))
+        table.add_row(cell(check.name), cell(check.promise))
     console.print(Padding(table, (0, 0, 0, 2)))
 
 
 def _checks(verdict: Verdict, console: Console) -> None:
-    table = _table("", "", "")
+    table = columns("", "", "")
     for row in model.rows(verdict):
         outcome = Text(model.words(row.outcome), style=_STYLES[row.outcome])
-        table.add_row(outcome, _cell(row.name), _cell(row.sentence))
+        table.add_row(outcome, cell(row.name), cell(row.sentence))
     console.print()
     console.print(table)
     if rest := model.left_out(verdict):
@@ -120,23 +118,23 @@ def _checks(verdict: Verdict, console: Console) -> None:
 
 def _details(verdict: Verdict, console: Console) -> None:
     for detail in model.details(verdict):
-        _heading(detail.name, console, _STYLES[detail.outcome])
-        table = _table("", "")
-        table.add_row("promise", _cell(detail.promise))
-        table.add_row("found", _cell(detail.what))
+        heading(detail.name, console, _STYLES[detail.outcome])
+        table = columns("", "")
+        table.add_row("promise", cell(detail.promise))
+        table.add_row("found", cell(detail.what))
         console.print(Padding(table, (0, 0, 0, 2)))
         _steps(detail.steps, console)
         if detail.hint:
-            table = _table("", "")
-            table.add_row("question", _cell(detail.hint, style="italic"))
+            table = columns("", "")
+            table.add_row("question", cell(detail.hint, style="italic"))
             console.print(Padding(table, (0, 0, 0, 2)))
 
 
 def _steps(steps: Iterable[model.Step], console: Console) -> None:
-    table = _table("", "", "")
+    table = columns("", "", "")
     for step in steps:
-        table.add_row(Text(step.moment), _cell(step.target), _cell(step.asked))
-        table.add_row("", Text("→", justify="right"), _cell(step.answered))
+        table.add_row(Text(step.moment), cell(step.target), cell(step.asked))
+        table.add_row("", Text("→", justify="right"), cell(step.answered))
     if table.row_count:
         console.print(Padding(table, (1, 0, 1, 4)))
 
@@ -145,10 +143,10 @@ def _mishaps(evidence: Evidence, console: Console) -> None:
     lines = model.mishaps(evidence)
     if not lines:
         return
-    _heading("what happened to your processes (no fault that the grader put in)", console)
-    table = _table("")
+    heading("what happened to your processes (no fault that the grader put in)", console)
+    table = columns("")
     for line in lines:
-        table.add_row(_cell(line))
+        table.add_row(cell(line))
     console.print(Padding(table, (0, 0, 0, 2)))
 
 
@@ -156,12 +154,12 @@ def _positions(verdict: Verdict, manifest: Manifest, console: Console) -> None:
     rows = model.positions(verdict, manifest)
     if not rows:
         return
-    _heading(f"where the design stands, and what {plain(verdict.profile, 40)} needs", console)
-    table = _table("axis", "measured", "samples", "limit", "", header=True)
+    heading(f"where the design stands, and what {plain(verdict.profile, 40)} needs", console)
+    table = columns("axis", "measured", "samples", "limit", "", header=True)
     for row in rows:
         seen = row.seen if row.samples == "–" else f"{row.seen} {row.unit}"
         limit = row.limit.replace("at most", "≤").replace("at least", "≥")
-        table.add_row(*(_cell(it) for it in (row.axis, seen, row.samples, limit, row.result)))
+        table.add_row(*(cell(it) for it in (row.axis, seen, row.samples, limit, row.result)))
     console.print(Padding(table, (0, 0, 0, 2)))
     if sentence := model.knee(verdict):
         console.print(Text(plain(f"  {sentence}", 600)))
@@ -170,11 +168,11 @@ def _positions(verdict: Verdict, manifest: Manifest, console: Console) -> None:
 def _businesses(verdict: Verdict, manifest: Manifest, references: References, console: Console) -> None:
     for it in model.businesses(verdict, manifest, references):
         aside = "" if verdict.profile_chosen or it.profile != verdict.profile else " (not chosen, so it does not count)"
-        _heading(f"{plain(it.profile, 40)}{aside}: {it.result}", console)
-        table = _table("", "")
+        heading(f"{plain(it.profile, 40)}{aside}: {it.result}", console)
+        table = columns("", "")
         for name, text in (("because", it.because), ("flips", it.flips_at), ("rank", it.rank)):
             if text:
-                table.add_row(name, _cell(text, limit=900))
+                table.add_row(name, cell(text, limit=900))
         console.print(Padding(table, (0, 0, 0, 2)))
 
 
@@ -183,10 +181,10 @@ def _bill(verdict: Verdict, console: Console) -> None:
     if bill is None:
         return
     when = f"at {bill.rate:g} requests per second all month ({plain(bill.prices, 80)})"
-    _heading(f"{bill.usd:,.2f} USD a month, {when}", console)
-    table = _table("", "", "")
+    heading(f"{bill.usd:,.2f} USD a month, {when}", console)
+    table = columns("", "", "")
     for line in bill.lines[: model.MOST_LINES]:
-        table.add_row(_cell(line.what, limit=60), Text(f"{line.usd:,.2f}", justify="right"), _cell(line.why))
+        table.add_row(cell(line.what, limit=60), Text(f"{line.usd:,.2f}", justify="right"), cell(line.why))
     console.print(Padding(table, (0, 0, 0, 2)))
 
 
@@ -194,24 +192,24 @@ def _predictions(verdict: Verdict, console: Console) -> None:
     rows = model.predictions(verdict)
     if not rows:
         return
-    _heading("what you predicted", console)
-    table = _table("axis", "predicted", "measured", "", header=True)
+    heading("what you predicted", console)
+    table = columns("axis", "predicted", "measured", "", header=True)
     for row in rows:
-        table.add_row(*(_cell(it) for it in (row.axis, row.predicted, row.measured, row.result)))
+        table.add_row(*(cell(it) for it in (row.axis, row.predicted, row.measured, row.result)))
     console.print(Padding(table, (0, 0, 0, 2)))
 
 
 def _architecture(evidence: Evidence, console: Console) -> None:
     seen = model.architecture(evidence)
-    _heading("what the solution was seen to do", console)
+    heading("what the solution was seen to do", console)
     processes = ", ".join(f"{plain(name, 40)} ×{count}" for name, count in seen.processes)
     console.print(Text(f"  grader → {seen.requests} requests → {processes}"))
-    table = _table("process", "service", "peak", "trips", "per request", "sent", "received", header=True)
+    table = columns("process", "service", "peak", "trips", "per request", "sent", "received", header=True)
     for it in seen.edges:
         cells = (it.process, it.service, it.peak, it.round_trips, it.per_request, it.bytes_out, it.bytes_in)
-        table.add_row(*(_cell(cell) for cell in cells))
+        table.add_row(*(cell(it) for it in cells))
     for name in seen.silent:
-        table.add_row("–", _cell(name), "no traffic", "0", "0", "–", "–")
+        table.add_row("–", cell(name), "no traffic", "0", "0", "–", "–")
     if table.row_count:
         console.print(Padding(table, (0, 0, 0, 2)))
     else:
@@ -219,7 +217,7 @@ def _architecture(evidence: Evidence, console: Console) -> None:
 
 
 def _run(verdict: Verdict, evidence: Evidence, console: Console) -> None:
-    _heading("this run", console)
+    heading("this run", console)
     lines = [
         f"Crucible {verdict.crucible}, {verdict.mode} grade, profile {verdict.profile}, seed {verdict.seed}",
         f"machine: {model.machine(evidence)}",
@@ -230,24 +228,7 @@ def _run(verdict: Verdict, evidence: Evidence, console: Console) -> None:
         f"again: {model.replay(verdict)}",
         "the verdict alone, from the recording: crucible judge evidence.json",
     ]
-    table = _table("")
+    table = columns("")
     for line in lines:
-        table.add_row(_cell(line, limit=600))
+        table.add_row(cell(line, limit=600))
     console.print(Padding(table, (0, 0, 0, 2)))
-
-
-def _heading(text: str, console: Console, style: str = "bold") -> None:
-    console.print()
-    console.print(Text(plain(text), style=style))
-
-
-def _table(*columns: str, header: bool = False) -> Table:
-    """Columns without lines; the last one takes what room there is."""
-    table = Table(box=box.SIMPLE_HEAD if header else None, show_header=header, show_edge=False, pad_edge=False)
-    for name in columns:
-        table.add_column(Text(name), overflow="fold", no_wrap=name in _NEVER_WRAPPED)
-    return table
-
-
-def _cell(text: str, style: str = "", limit: int = 300) -> Text:
-    return Text(plain(text, limit), style=style)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from crucible import evidence, manifest, verdict
+from crucible import comparison, evidence, manifest, verdict
 
 FOLDER = Path(__file__).resolve().parent
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -14,6 +14,7 @@ def current() -> dict[str, str]:
     schemas = {
         f"evidence-{evidence.SCHEMA}.json": evidence.json_schema(),
         f"result-{verdict.SCHEMA}.json": verdict.json_schema(),
+        f"comparison-{comparison.SCHEMA}.json": comparison.json_schema(),
         "challenge-1.json": manifest.json_schema(),
     }
     return {name: json.dumps({"$schema": DIALECT, **schema}, indent=2) + "\n" for name, schema in schemas.items()}

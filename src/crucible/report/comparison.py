@@ -1,0 +1,105 @@
+"""A comparison in words, for a terminal and as Markdown for a job's summary or a pull request's comment. Pure."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from crucible.comparison import Against, Change, Comparison, Row, advice
+from crucible.report.tables import cell, columns, heading
+from crucible.report.text import code_md, escape_md, plain
+from crucible.tradeoffs import number
+
+_WORDS = {
+    Change.BETTER: "better",
+    Change.WORSE: "worse",
+    Change.NOISE: "within noise",
+    Change.UNKNOWN: "not measured on both",
+}
+_STYLES = {Change.BETTER: "green", Change.WORSE: "bold red", Change.NOISE: "dim", Change.UNKNOWN: "dim"}
+_MARKS = {Change.BETTER: "🟢", Change.WORSE: "🔴"}
+
+
+def differences(it: Against) -> tuple[Row, ...]:
+    """The rows that differ beyond the noise."""
+    return tuple(row for row in it.rows if row.change in _MARKS)
+
+
+def render_comparison(found: Comparison, console: Console) -> None:
+    """Print it."""
+    for it in found.others:
+        heading(f"{it.design.name}, compared with {found.base.name}, for {found.profile}", console)
+        rows = columns("axis", "base", "this", "this / base", "base / itself", "", header=True)
+        for row in it.rows:
+            style = _STYLES[row.change]
+            rows.add_row(*(cell(text, style) for text in (*_cells(row), _WORDS[row.change])))
+        console.print(Padding(rows, (0, 0, 0, 2)))
+        for line in _gates(it, found):
+            console.print(Text(plain(line, 600)))
+        if said := advice(it, found.base, found.profile):
+            console.print(Text(plain(said, 600), style="bold"))
+
+
+def comparison_md(found: Comparison) -> str:
+    """It as Markdown; whatever the designs said appears escaped."""
+    lines: list[str] = []
+    for it in found.others:
+        lines += [f"### {escape_md(it.design.name)}, compared with {escape_md(found.base.name)}", ""]
+        lines += against_md(it, found)
+    return "\n".join([*lines, ""])
+
+
+def against_md(it: Against, found: Comparison) -> list[str]:
+    """One design against the base: what was won or lost, what differs, and in a fold what does not."""
+    lines = [f"**{escape_md(said, 600)}**", ""] if (said := advice(it, found.base, found.profile)) else []
+    lines += [*(f"- {escape_md(line, 600)}" for line in _gates(it, found)), ""]
+    if told := differences(it):
+        lines += [*_table(told), ""]
+    if rest := [row for row in it.rows if row not in told]:
+        lines += ["<details><summary>Within the noise, or not measured on both</summary>", ""]
+        lines += [*_table(rest), "", "</details>", ""]
+    return lines
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    """A difference that is none is greyed out as far as Markdown can: small, and without a mark."""
+    lines = ["| | axis | base | this | this / base | base / itself |", "| --- | --- | --- | --- | --- | --- |"]
+    for row in rows:
+        axis, *numbers = _cells(row)
+        texts = [f"<sub>{it}</sub>" if row.change not in _MARKS else it for it in map(str, map(escape_md, numbers))]
+        mark = f"{_MARKS[row.change]} {_WORDS[row.change]}" if row.change in _MARKS else ""
+        lines.append("| " + " | ".join([mark, code_md(axis), *texts]) + " |")
+    return lines
+
+
+def _cells(row: Row) -> tuple[str, str, str, str, str]:
+    ratio = "–"
+    if row.ratio is not None:
+        ratio = f"{row.ratio.value:.3g} ({row.ratio.low:.3g} to {row.ratio.high:.3g})"
+    elif row.base and row.other is not None:
+        ratio = f"{row.other / row.base:.3g}"
+    noise = f"{row.noise.low:.3g} to {row.noise.high:.3g}" if row.noise is not None else "–"
+    return (
+        row.axis,
+        "–" if row.base is None else number(row.base),
+        "–" if row.other is None else number(row.other),
+        ratio,
+        noise,
+    )
+
+
+def _gates(it: Against, found: Comparison) -> list[str]:
+    """What became of gates and profiles, a line each."""
+    base, this = found.base, it.design
+    lines = [f"{gate} fails, and did not before" for gate in this.failed if gate not in base.failed]
+    lines += [f"{gate} no longer fails" for gate in base.failed if gate not in this.failed]
+    for profile, stand in this.stands.items():
+        before = base.stands.get(profile)
+        now = str(stand.result).replace("_", " ")
+        if before is not None and before.result is not stand.result:
+            why = "" if profile == found.profile else f": {stand.because}"  # of the chosen one `advice` says it
+            lines.append(f"{profile}: {str(before.result).replace('_', ' ')} before, {now} now{why}")
+        else:
+            lines.append(f"{profile}: {now}, as before")
+    return lines
