@@ -9,7 +9,8 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from crucible.github import actions
+from crucible import scaffold
+from crucible.github import actions, settings
 
 ROOT = Path(__file__).parent.parent
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -27,8 +28,8 @@ def environment(values: dict[str, str]) -> dict[str, str]:
 
 
 def test_every_input_has_its_field_in_the_settings() -> None:
-    runner = {"temp", "output_file", "summary_file", "private"}
-    assert {name.replace("-", "_") for name in ACTION["inputs"]} == {f.name for f in fields(actions.Settings)} - runner
+    runner = {"workspace", "commit", "temp", "output_file", "summary_file", "private"}
+    assert {name.replace("-", "_") for name in ACTION["inputs"]} == {f.name for f in fields(settings.Settings)} - runner
 
 
 def test_every_input_is_handed_over_and_no_other() -> None:
@@ -38,10 +39,10 @@ def test_every_input_is_handed_over_and_no_other() -> None:
 
 def test_the_defaults_are_those_of_the_settings() -> None:
     defaults = {name: spec["default"] for name, spec in ACTION["inputs"].items()}
-    assert actions.read_settings(environment(defaults)) == actions.read_settings(environment({}))
+    assert settings.read_settings(environment(defaults)) == settings.read_settings(environment({}))
 
 
-@pytest.mark.parametrize(("name", "choices"), [("mode", actions.Mode), ("fail-on", actions.FailOn)])
+@pytest.mark.parametrize(("name", "choices"), [("mode", settings.Mode), ("fail-on", settings.FailOn)])
 def test_every_choice_is_described(name: str, choices: object) -> None:
     description = ACTION["inputs"][name]["description"]
     assert all(f"`{choice}`" in description for choice in get_args(choices))
@@ -53,12 +54,34 @@ def test_every_outcome_is_described() -> None:
 
 
 def test_every_output_is_written(tmp_path: Path) -> None:
-    settings = actions.read_settings(environment({}) | {"GITHUB_OUTPUT": str(tmp_path / "output")})
-    actions.write_outputs(settings, tmp_path, "passed")
+    read = settings.read_settings(environment({}) | {"GITHUB_OUTPUT": str(tmp_path / "output")})
+    actions.write_outputs(read, tmp_path, actions.Conclusion("passed", "x", 0, "passed"))
     written = set(re.findall("^(.+)<<", (tmp_path / "output").read_text(), re.MULTILINE))
     assert written == set(ACTION["outputs"]) | {"directory"}
     for name, spec in ACTION["outputs"].items():
         assert spec["value"] == f"${{{{ steps.grade.outputs.{name} }}}}"
+
+
+def test_the_readme_lists_every_input_with_its_default_and_every_output() -> None:
+    section = (
+        (ROOT / "README.md").read_text().partition("The workflow uses this Action:")[2].partition("Where `sudo`")[0]
+    )
+    inputs, _, outputs = section.partition("| output |")
+    rows = re.findall(r"^\| `([\w-]+)` \| (?:`(.*?)`)? ?\|", inputs, re.MULTILINE)
+    assert rows == [(name, spec["default"]) for name, spec in ACTION["inputs"].items()]
+    named = [name for row in outputs.splitlines() if "|" in row for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert named == list(ACTION["outputs"])
+
+
+def test_the_callable_workflow_has_the_services_of_a_generated_one() -> None:
+    ours, theirs = (
+        yaml.safe_load(text)["jobs"]["grade"]["services"]
+        for text in (
+            (ROOT / ".github/workflows/grade.yml").read_text(),
+            scaffold.render("rate-limiter")[scaffold.WORKFLOWS / "grade.yml"].decode(),
+        )
+    )
+    assert ours == theirs
 
 
 def test_the_artifact_is_called_what_the_summary_calls_it() -> None:
@@ -68,7 +91,7 @@ def test_the_artifact_is_called_what_the_summary_calls_it() -> None:
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
 def test_every_action_is_pinned_by_commit_and_says_its_version(path: Path) -> None:
     used = [line for line in path.read_text().splitlines() if re.search(r"\buses:", line)]
-    ours = re.compile(r"uses: \{\{ action }}( # zizmor: ignore\[unpinned-uses])?$")
+    ours = re.compile(r"uses: \./(crucible)? # zizmor: ignore\[self-repository] \w+")
     for line in used:
         assert ours.search(line) or re.search(r"uses: [\w-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), line
 

@@ -90,3 +90,16 @@ def test_the_guide_names_every_service_and_where_its_url_is() -> None:
     guide = (challenges.data_folder("challenge_templates") / "README.md").read_text()
     for image in IMAGES.values():
         assert f"| {image.title} | `{image.name}` | `{image.variable}` |" in guide
+
+
+def test_a_variable_may_name_a_challenge_or_a_folder_of_them_and_comes_before_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = challenges.folder_of("rate-limiter", where="tests")
+    mine = Path(shutil.copytree(ours, tmp_path / "private" / "rate-limiter"))
+    for place in (mine, mine.parent):
+        monkeypatch.setenv(challenges.VARIABLE, str(place))
+        assert challenges.folder_of("rate-limiter", where="tests") == mine
+        assert challenges.places() == (place, ours.parent)
+    monkeypatch.setenv(challenges.VARIABLE, str(tmp_path))
+    assert challenges.folder_of("rate-limiter", where="tests") == ours

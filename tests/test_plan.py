@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from support.evidence_builder import AGREES, CONTACT, HOLDS, MANIFEST, RACE, STEADY, suite
 
+from crucible.challenges import folder_of
 from crucible.check import Suite
-from crucible.plan import Deadlines, Instance, LoadPlan, Plan, UnknownNameError, make_plan
+from crucible.manifest import read_manifest
+from crucible.plan import Deadlines, Instance, LoadPlan, Plan, UnknownNameError, make_plan, minutes
 from crucible.solution import ProcessType, Solution
+from crucible.suite import load_suite
 
 LATE = replace(STEADY, id="late", phase="fault", estimate_s=7)
 BESIDE = replace(STEADY, id="beside", estimate_s=9)
@@ -134,3 +137,12 @@ def test_a_challenge_without_a_load_has_none() -> None:
     plan = make_plan(solution(), suite(), seed=1, mode="full")
     assert plan.load is None
     assert [other.load for other in plan.others] == [None]
+
+
+def test_the_minutes_of_a_job_are_those_of_its_plan_and_what_a_job_takes_besides() -> None:
+    challenge = folder_of("rate-limiter", where="tests")
+    manifest, suite = read_manifest(challenge), load_suite(challenge)
+    loaded, bare = (minutes(manifest, suite, loaded=it) for it in (True, False))
+    assert set(loaded) == {"quick", "full", "compare"}
+    assert 2 <= bare["quick"] <= loaded["quick"] < loaded["full"] < 15
+    assert loaded["quick"] < loaded["compare"] < 20

@@ -22,6 +22,7 @@ FILES = [
     ".devcontainer/compose.yaml",
     ".devcontainer/devcontainer.json",
     ".github/dependabot.yml",
+    ".github/workflows/feedback.yml",
     ".github/workflows/grade.yml",
     ".gitignore",
     "DECISION.md",
@@ -173,15 +174,17 @@ def test_zizmor_finds_nothing(repository: Path) -> None:
 
 
 def test_a_pinned_action_needs_no_exception() -> None:
-    workflow = scaffold.render(SLUG, action=PINNED)[scaffold.WORKFLOW].decode()
-    assert f"uses: {PINNED}\n" in workflow
-    assert "zizmor" not in workflow
+    files = scaffold.render(SLUG, action=PINNED)
+    grade, feedback = (files[scaffold.WORKFLOWS / name].decode() for name in ("grade.yml", "feedback.yml"))
+    assert grade.count(f"uses: {PINNED}\n") == 2
+    assert "zizmor" not in grade
+    assert re.findall("zizmor: (.+?)\\]", feedback) == ["ignore[dangerous-triggers"]
 
 
 @pytest.mark.parametrize("action", [scaffold.DEFAULT_ACTION, PINNED, "o/r/sub/path@feature/x", "o-1/r_2.x@v1.2.3"])
 def test_an_action_is_taken_as_it_is(action: str) -> None:
-    workflow = yaml.safe_load(scaffold.render(SLUG, action=action)[scaffold.WORKFLOW])
-    assert workflow["jobs"]["grade"]["steps"][-1]["uses"] == action
+    workflow = yaml.safe_load(scaffold.render(SLUG, action=action)[scaffold.WORKFLOWS / "grade.yml"])
+    assert {job["steps"][-1]["uses"] for job in workflow["jobs"].values()} == {action}
 
 
 @pytest.mark.parametrize("action", HOSTILE)

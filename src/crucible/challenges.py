@@ -25,11 +25,19 @@ def data_folder(name: str) -> Path:
     )
 
 
-def folders() -> dict[str, Path]:
-    """Every challenge by its slug: those of `CRUCIBLE_CHALLENGES` (folders, as in a PATH), and ours."""
+def places() -> tuple[Path, ...]:
+    """Where challenges lie, the first one found counts: the folders that `CRUCIBLE_CHALLENGES` names, as in a PATH, and
+    ours. Each holds challenges, or is one."""
     own = [Path(place).expanduser() for place in os.environ.get(VARIABLE, "").split(os.pathsep) if place]
+    return (*own, data_folder("challenge_templates"))
+
+
+def folders() -> dict[str, Path]:
+    """Every challenge by its slug."""
     found: dict[str, Path] = {}
-    for place in (*own, data_folder("challenge_templates")):
+    for place in places():
+        if (place / "challenge.yaml").is_file():
+            found.setdefault(place.resolve().name, place.resolve())
         for path in sorted(place.glob("[!_]*/challenge.yaml")):
             found.setdefault(path.parent.name, path.parent.resolve())
     return found

@@ -6,27 +6,35 @@ import os
 import signal
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import uvloop
+import yaml
 
-from crucible import challenges, evidence, references, report, verdict
+from crucible import challenges, evidence, previous, references, report, verdict, yamlfile
 from crucible.check import Mode
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Evidence
 from crucible.lab import leftovers
 from crucible.manifest import Manifest, read_manifest
 from crucible.plan import Deadlines, make_plan
+from crucible.previous import Before
 from crucible.prices import OURS, read_prices
 from crucible.references import References
+from crucible.report import pointers
 from crucible.run import Progress, run
 from crucible.solution import read_solution
 from crucible.suite import load_file, load_suite
 from crucible.verdict import Verdict
 
 T = TypeVar("T")
-WRITTEN = (".gitignore", "evidence.json", "summary.md", "report.html", "result.json")
+POINTERS = "annotations.json"
+WRITTEN = (
+    ".gitignore", "evidence.json", "summary.md", "report.html", POINTERS, "result.json", "comparison.json",
+    "comparison.md",
+)  # fmt: skip
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -50,6 +58,10 @@ class Request:
     """Folders that the solution must not see, besides the challenges and the results."""
     prices: Path = OURS
     """The price list."""
+    since: Path | None = None
+    """The result of an earlier grade, as `previous` keeps it, that the summary tells the changes to."""
+    challenge: str | None = None
+    """The only challenge that may be graded, by its slug; any, if none is named."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +71,30 @@ class Graded:
     manifest: Manifest
     references: References
     """What the report compares the design with."""
+    before: Before | None = None
+    """An earlier grade."""
 
 
 def grade(request: Request, environ: Mapping[str, str], progress: Progress) -> Graded:
     """Grade a solution and write the results. Raises CrucibleError, UnknownNameError or InterruptedGradeError."""
+    try:
+        return _grade(request, environ, progress)
+    except CrucibleError as error:
+        if request.output.is_dir() and not request.output.is_symlink():
+            with contextlib.suppress(OSError):
+                write(request.output / POINTERS, pointers.to_json([pointers.of_error(error)]))
+                give_back(request.output)
+        raise
+
+
+def _grade(request: Request, environ: Mapping[str, str], progress: Progress) -> Graded:
     solution = read_solution(request.folder)
+    if request.challenge not in (None, solution.manifest.slug):
+        raise CrucibleError(
+            f"it answers {solution.manifest.slug}, and {request.challenge} is to be graded",
+            where=str(request.folder / "crucible.yaml"), fix=f"write `challenge: {request.challenge}`",
+            fault=Fault.LEARNER,
+        )  # fmt: skip
     challenge = challenges.folder_of(solution.manifest.slug, where=str(request.folder))
     suite = load_suite(challenge)
     plan = make_plan(
@@ -78,16 +109,17 @@ def grade(request: Request, environ: Mapping[str, str], progress: Progress) -> G
         loaded=load_file(challenge) is not None,
     )
     prices, known = read_prices(request.prices), references.read(challenge)
-    _make_output(request.output, request.folder)
+    before = previous.read(request.since) if request.since is not None else None
+    make_output(request.output, request.folder)
     cleared = leftovers.clear()
     progress.plan(plan, cleared)
     private = (request.output, *request.private)
     try:
         facts = interruptible(run(plan, challenge, request.output / "logs", environ, progress, private))
-        graded = Graded(verdict.judge(facts, solution.manifest, suite, prices), facts, solution.manifest, known)
-        write_results(graded, request.output)
+        graded = Graded(verdict.judge(facts, solution.manifest, suite, prices), facts, solution.manifest, known, before)
+        write_results(graded, request.output, partial(_line, request.folder / "crucible.yaml"))
     finally:
-        _give_back(request.output)
+        give_back(request.output)
     return graded
 
 
@@ -100,17 +132,28 @@ def judge(path: Path, prices: Path = OURS) -> Graded:
     return Graded(judged, facts, manifest, references.read(challenge))
 
 
-def write_results(graded: Graded, output: Path) -> None:
-    """Write the four files, each whole or not at all; `result.json` last, so that it never stands without the rest."""
+def write_results(graded: Graded, output: Path, line: pointers.Line = lambda keys: None) -> None:
+    """Write the five files, each whole or not at all; `result.json` last, so that it never stands without the rest."""
     (output / "result.json").unlink(missing_ok=True)
-    _write(output / "evidence.json", evidence.to_json(graded.evidence))
+    write(output / "evidence.json", evidence.to_json(graded.evidence))
     seen = (graded.verdict, graded.evidence, graded.manifest, graded.references)
-    _write(output / "summary.md", report.render_summary(*seen).encode("utf-8", "replace"))
-    _write(output / "report.html", report.render_html(*seen).encode("utf-8", "replace"))
-    _write(output / "result.json", verdict.to_json(graded.verdict))
+    before = graded.before
+    since = report.since_md(before.commit, before.verdict, graded.verdict, graded.manifest) if before else ""
+    write(output / "summary.md", (report.render_summary(*seen) + since).encode("utf-8", "replace"))
+    write(output / "report.html", report.render_html(*seen).encode("utf-8", "replace"))
+    write(output / POINTERS, pointers.to_json(pointers.of_grade(graded.verdict, graded.evidence, line)))
+    write(output / "result.json", verdict.to_json(graded.verdict))
 
 
-def _write(path: Path, content: bytes) -> None:
+def _line(path: Path, keys: tuple[str, ...]) -> int | None:
+    """Where in the learner's file something stands; None where it is no longer there."""
+    try:
+        return yamlfile.line_of(path, keys)
+    except (OSError, ValueError, KeyError, yaml.YAMLError):
+        return None
+
+
+def write(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         part.write_bytes(content)
@@ -119,7 +162,7 @@ def _write(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def _make_output(output: Path, solution: Path) -> None:
+def make_output(output: Path, solution: Path) -> None:
     """Raises a CrucibleError where results cannot be written, or would stand among the learner's own files."""
     if output.is_symlink():
         raise CrucibleError(
@@ -134,7 +177,7 @@ def _make_output(output: Path, solution: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
         if not (output / ".gitignore").exists():
-            _write(output / ".gitignore", b"*\n")
+            write(output / ".gitignore", b"*\n")
     except OSError as error:
         raise CrucibleError(
             f"results cannot be written there: {error.strerror}",
@@ -142,7 +185,7 @@ def _make_output(output: Path, solution: Path) -> None:
         ) from error  # fmt: skip
 
 
-def _give_back(output: Path) -> None:
+def give_back(output: Path) -> None:
     """Where the grader is root, make its results those of whom the folder belongs to that they lie in."""
     about = output.absolute().parent.stat()
     if os.geteuid() != 0 or about.st_uid == 0:

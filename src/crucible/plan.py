@@ -1,10 +1,12 @@
 """Manifest, suite and solution -> `Plan`: what will run, in which order, decided without touching anything."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from crucible.check import Check, Mode, Scenario, Suite
-from crucible.manifest import Profile
+from crucible.manifest import Manifest, Profile
 from crucible.solution import ProcessType, Solution
 
 PHASES = ("contact", "race", "steady", "fault")
@@ -58,6 +60,14 @@ class LoadPlan:
     @property
     def estimate_s(self) -> float:
         return len(self.rates) * (self.blocks * (self.seconds + 0.3) + 2.0) + (25.0 if self.ramp else 0.0)
+
+
+ROUNDS = 6
+"""Of a comparison. With fewer there is no interval as certain as `comparison` wants it."""
+VISIT = LoadPlan((), blocks=3, seconds=1.2, ramp=False)
+"""What load does to a design in each of them; the first block warms it up, and does not count."""
+BOOT_S, JOB_S = 4.0, 75.0
+"""What a lab takes until it runs, and a job to install Crucible, to build the solution, and to upload the results."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +159,20 @@ def _others(plan: Plan, suite: Suite, loaded: bool) -> Iterator[Plan]:
             scenarios=_scenarios(suite, checks, plan.mode),
         )  # fmt: skip
         yield replace(other, load=_full_load(other, loaded, ramp=False))
+
+
+def minutes(manifest: Manifest, suite: Suite, *, loaded: bool) -> dict[str, int]:
+    """How many minutes a job takes: `quick`, `full`, and `compare`, a quick grade and a comparison with a base."""
+    nominal = Solution(Path(), manifest, {"web": ProcessType("")}, None, tuple(manifest.services), {}, None, {})
+    quick, full = (make_plan(nominal, suite, seed=0, mode=mode, loaded=loaded) for mode in ("quick", "full"))
+    load = quick.load.estimate_s if quick.load is not None else 0.0
+    visits = ROUNDS * 3 * (BOOT_S + VISIT.blocks * (VISIT.seconds + 0.3)) if loaded else 0.0
+    seconds = {
+        "quick": quick.estimate_s + BOOT_S,
+        "full": full.estimate_s + BOOT_S * (1 + len(full.others)),
+        "compare": 5 * (quick.estimate_s + BOOT_S) - 2 * load + visits,
+    }
+    return {name: math.ceil((it + JOB_S) / 60) for name, it in seconds.items()}
 
 
 def checks_of(profiles: Iterable[Profile], suite: Suite) -> tuple[Check, ...]:

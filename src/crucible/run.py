@@ -13,7 +13,7 @@ from typing import Protocol
 
 import psutil
 
-from crucible import __version__
+from crucible import __version__, challenges
 from crucible.check import Scenario
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import (
@@ -59,7 +59,7 @@ async def run(
 
     `private`: folders that the solution must not see, besides the challenges.
     """
-    hidden, loadfile = (challenge.parent, *private), load_file(challenge)
+    hidden, loadfile = (*challenges.places(), *private), load_file(challenge)
     whole = await _part(plan, loadfile, logs, environ, progress, hidden)
     others = []
     for other in plan.others if not _nothing_answered(whole.recordings) else ():

@@ -1,7 +1,8 @@
 """A challenge and a starter -> the files of a repository that can be pushed as it is.
 
-They come from three trees, `_shared`, `template` and `starters/<lang>`, by one rule: `dot-` in front of a name becomes
-`.`, and a name that ends in `.j2` loses that and is rendered. Nothing else of a challenge is read but its manifest.
+They come from three trees, `_shared`, `template` and `starters/<lang>`, and from `workflows`, by one rule: `dot-` in
+front of a name becomes `.`, and a name that ends in `.j2` loses that and is rendered. Of the rest of a challenge its
+manifest is read, and how long its scenarios take.
 """
 
 import json
@@ -18,9 +19,11 @@ from crucible import atomic, challenges, yamlfile
 from crucible.errors import CrucibleError, Fault
 from crucible.images import IMAGES
 from crucible.manifest import Limit, read_manifest
+from crucible.plan import minutes
+from crucible.suite import load_file, load_suite
 
 DEFAULT_ACTION = "crucible-labs/crucible@v1"
-WORKFLOW = PurePosixPath(".github/workflows/grade.yml")
+WORKFLOWS = PurePosixPath(".github/workflows")
 
 _STARTER = "starter.yaml"
 _NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
@@ -57,7 +60,6 @@ def languages(challenge: Path) -> list[str]:
 
 def render(slug: str, *, lang: str = "python", action: str = DEFAULT_ACTION) -> dict[PurePosixPath, bytes]:
     """Every file of the repository, by its path in it; writes nothing."""
-    pinned = _is_pinned(action)
     challenge = challenges.folder_of(slug, where="the command line")
     starter = _starter_folder(challenge, lang)
     manifest = read_manifest(challenge)
@@ -65,16 +67,35 @@ def render(slug: str, *, lang: str = "python", action: str = DEFAULT_ACTION) -> 
         "manifest": manifest,
         "images": {name: IMAGES[name] for name in manifest.services},
         "starter": yamlfile.read(starter / _STARTER, Starter, fault=Fault.AUTHOR),
-        "action": action,
-        "action_is_pinned": pinned,
+        "uses": _uses(action, pinned=_is_pinned(action)),
+        "minutes": minutes_of(slug),
     }
     environment = _environment()
     files: dict[PurePosixPath, bytes] = {}
     for tree in (challenges.data_folder("challenge_templates") / "_shared", challenge / "template", starter):
         for path in _files_of(tree):
             files[_renamed(path.relative_to(tree))] = _content(path, environment, values)
-    files[WORKFLOW] = _content(challenges.data_folder("workflows") / "grade.yml.j2", environment, values)
+    workflows = challenges.data_folder("workflows")
+    for path in _files_of(workflows):
+        files[WORKFLOWS / _renamed(path.relative_to(workflows))] = _content(path, environment, values)
     return dict(sorted(files.items()))
+
+
+def minutes_of(slug: str) -> dict[str, int]:
+    """How many minutes of a runner's time a `quick` grade, a `full` one, and a pull request (`compare`) take."""
+    challenge = challenges.folder_of(slug, where="the command line")
+    loaded = load_file(challenge) is not None
+    return minutes(read_manifest(challenge), load_suite(challenge), loaded=loaded)
+
+
+def _uses(action: str, *, pinned: bool) -> str:
+    """The line of a workflow that calls the Action."""
+    if pinned:
+        return f"uses: {action}"
+    return (
+        "# By a tag, so that fixes to the grader arrive by themselves. `crucible-new --action …@COMMIT` pins it.\n"
+        f"        uses: {action} # zizmor: ignore[unpinned-uses]"
+    )
 
 
 def _is_pinned(action: str) -> bool:

@@ -95,6 +95,8 @@ class Verdict:
     profile: str
     profile_chosen: bool
     outcome: GradeOutcome
+    gates: GradeOutcome
+    """The outcome if no profile counted: what no business may be indifferent to."""
     headline: str
     """The verdict in one line; may quote the solution, so escape it."""
     checks: tuple[CheckResult, ...]
@@ -126,11 +128,12 @@ def judge(evidence: Evidence, manifest: Manifest, suite: Suite, prices: Prices) 
     if nothing is not None:
         checks = tuple(_result(check, Finding(Outcome.NOT_RUN, nothing.reason)) for check in suite.checks)
         outcome = GradeOutcome.NOT_STARTED if nothing.untouched else GradeOutcome.FAILED
-        return _verdict(evidence, outcome, f"{str(outcome).replace('_', ' ')}: {nothing.what}", checks, ())
+        return _verdict(evidence, outcome, outcome, f"{str(outcome).replace('_', ' ')}: {nothing.what}", checks, ())
     checks = _checks(evidence, suite)
     fits = _fits(evidence, checks, manifest, suite, prices)
-    outcome, headline = _conclude(evidence, suite, checks, fits[0])
-    return _verdict(evidence, outcome, headline, checks, fits, _knee(evidence, manifest))
+    gates, said = _of_gates(evidence, suite, checks)
+    outcome, headline = _conclude(gates, said, evidence, fits[0])
+    return _verdict(evidence, outcome, gates, headline, checks, fits, _knee(evidence, manifest))
 
 
 @cache
@@ -145,6 +148,11 @@ def json_schema() -> dict[str, object]:
 
 def to_json(verdict: Verdict) -> bytes:
     return _adapter().dump_json(verdict, indent=1)
+
+
+def from_json(data: bytes) -> Verdict:
+    """Read a `result.json`. Raises ValueError where it is none."""
+    return _adapter().validate_json(data)
 
 
 def _checks(evidence: Evidence, suite: Suite) -> tuple[CheckResult, ...]:
@@ -208,32 +216,37 @@ def _measures(checks: Iterable[CheckResult]) -> tuple[list[Measure], set[str]]:
     return measures, void
 
 
-def _conclude(evidence: Evidence, suite: Suite, checks: Sequence[CheckResult], fit: Fit) -> tuple[GradeOutcome, str]:
-    """The outcome of the grade, and its headline."""
+def _of_gates(evidence: Evidence, suite: Suite, checks: Sequence[CheckResult]) -> tuple[GradeOutcome, str]:
+    """What comes of everything but the profile, and why."""
     errors = [check for check in checks if check.finding.outcome is Outcome.ERROR]
     if errors:
-        return GradeOutcome.ERROR, f"error, and not yours: {_first_of(errors)}"
+        return GradeOutcome.ERROR, _first_of(errors)
     if (broken := _broken_load(evidence)) is not None:
-        return GradeOutcome.ERROR, f"error, and not yours: {broken}"
+        return GradeOutcome.ERROR, broken
     gates = [check for check in checks if check.gate]
     if failed := [check for check in gates if check.finding.outcome is Outcome.FAIL]:
-        return GradeOutcome.FAILED, f"failed: {_first_of(failed)}"
+        return GradeOutcome.FAILED, _first_of(failed)
     if evidence.bypasses:
-        return GradeOutcome.INCONCLUSIVE, f"inconclusive: {'; '.join(evidence.bypasses)}"
+        return GradeOutcome.INCONCLUSIVE, "; ".join(evidence.bypasses)
     unsettled = [check for check in gates if _unsettled(check, evidence, suite)]
     if unsettled:
-        return GradeOutcome.INCONCLUSIVE, f"inconclusive: {_first_of(unsettled)}"
+        return GradeOutcome.INCONCLUSIVE, _first_of(unsettled)
     passed = [check for check in checks if check.finding.outcome is Outcome.PASS]
     if not passed:
-        return GradeOutcome.INCONCLUSIVE, "inconclusive: no check could be judged"
-    gates_hold = _gates_hold(sum(check.gate for check in passed), sum(gate.id in evidence.checks for gate in gates))
-    if not evidence.profile_chosen:
-        return GradeOutcome.PASSED, f"passed: {gates_hold}"
+        return GradeOutcome.INCONCLUSIVE, "no check could be judged"
+    held, asked = sum(check.gate for check in passed), sum(gate.id in evidence.checks for gate in gates)
+    return GradeOutcome.PASSED, _gates_hold(held, asked)
+
+
+def _conclude(gates: GradeOutcome, said: str, evidence: Evidence, fit: Fit) -> tuple[GradeOutcome, str]:
+    """The outcome of the grade, and its headline: a profile that was chosen counts where every gate holds."""
+    if gates is not GradeOutcome.PASSED or not evidence.profile_chosen:
+        return gates, f"{'error, and not yours' if gates is GradeOutcome.ERROR else gates}: {said}"
     if fit.result is Judgement.FITS:
-        return GradeOutcome.PASSED, f"passed: {gates_hold}, and the design fits {fit.profile}"
+        return GradeOutcome.PASSED, f"passed: {said}, and the design fits {fit.profile}"
     if fit.result is Judgement.DOES_NOT:
-        return GradeOutcome.FAILED, f"failed: {gates_hold}, but the design does not fit {fit.profile}: {fit.because}"
-    return GradeOutcome.INCONCLUSIVE, f"inconclusive: {gates_hold}; as to fitting {fit.profile}, {fit.because}"
+        return GradeOutcome.FAILED, f"failed: {said}, but the design does not fit {fit.profile}: {fit.because}"
+    return GradeOutcome.INCONCLUSIVE, f"inconclusive: {said}; as to fitting {fit.profile}, {fit.because}"
 
 
 def _broken_load(evidence: Evidence) -> str | None:
@@ -273,6 +286,7 @@ def _result(check: Check, finding: Finding) -> CheckResult:
 def _verdict(
     evidence: Evidence,
     outcome: GradeOutcome,
+    gates: GradeOutcome,
     headline: str,
     checks: tuple[CheckResult, ...],
     fits: tuple[Fit, ...],
@@ -289,6 +303,7 @@ def _verdict(
         profile=evidence.profile,
         profile_chosen=evidence.profile_chosen,
         outcome=outcome,
+        gates=gates,
         headline=headline,
         checks=checks,
         fits=fits,

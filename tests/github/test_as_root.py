@@ -20,7 +20,7 @@ from support.peers import eventually
 from support.solutions import SERVER, START, left_behind, temporary_folder, write_solution
 from support.users import nobody_special
 
-from crucible.github import actions, as_root
+from crucible.github import actions, as_root, grader
 from crucible.github.as_root import pack, unpack
 
 ENVIRON = {"PATH": "/bin", "EMPTY": "", "LINES": "a\nb=c\n", "SECRET": "s3cr3t", "BYTES": os.fsdecode(b"\xff")}
@@ -157,16 +157,16 @@ def test_a_grader_that_is_killed_is_told_by_its_signal() -> None:
 
 def test_who_is_root_or_has_no_sudo_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert actions.sudo() == ()
+    assert grader.sudo() == ()
     refuses = tmp_path / "sudo"
     refuses.write_text("#!/bin/sh\nexit 1\n")
     refuses.chmod(0o755)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert actions.sudo() == ()
+    assert grader.sudo() == ()
     refuses.write_text("#!/bin/sh\nexit 0\n")
-    assert actions.sudo() == ((str(refuses), "-n", "--") if sys.platform == "linux" else ())
+    assert grader.sudo() == ((str(refuses), "-n", "--") if sys.platform == "linux" else ())
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert actions.sudo() == ()
+    assert grader.sudo() == ()
 
 
 def test_a_step_grades_through_sudo_and_leaves_readable_results(runner: Runner) -> None:

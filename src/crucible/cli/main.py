@@ -13,12 +13,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from crucible import __version__, author, challenges, grade, report, services, verify, warden
+from crucible import __version__, author, challenges, compare, grade, report, services, verify, warden
 from crucible.cli import explain
 from crucible.cli.progress import Steps, Trials
 from crucible.errors import CrucibleError
 from crucible.lab import leftovers
-from crucible.plan import Deadlines, UnknownNameError
+from crucible.plan import ROUNDS, Deadlines, UnknownNameError
 from crucible.prices import OURS
 from crucible.up import up as bring_up
 from crucible.verify import Wanted
@@ -37,10 +37,13 @@ def main() -> None:
 @click.argument("folder", metavar="[DIR]", type=FOLDER, default=".")
 @click.option("--quick", "mode", flag_value="quick", default="quick", help="The short suite, the default.")
 @click.option("--full", "mode", flag_value="full", help="Everything, at length.")
+@click.option("--challenge", metavar="SLUG", help="Refuse a solution that answers another challenge.")
 @click.option("--check", "checks", multiple=True, metavar="ID", help="Only this check (RL-3 or its name); repeatable.")
 @click.option("--profile", metavar="P", help="Judge for this business instead of the one in crucible.yaml.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Choose keys and orders as an earlier grade did.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Default: DIR/.crucible")
+@click.option("--since", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="An earlier result, kept by the Action, to tell the changes since.")  # fmt: skip
 @click.option("--private", multiple=True, type=click.Path(path_type=Path), metavar="DIR",
               help="A folder that the solution must not see; repeatable.")  # fmt: skip
 @click.option("--prices", type=click.Path(path_type=Path, dir_okay=False, exists=True), default=OURS,
@@ -50,7 +53,8 @@ def main() -> None:
 @click.option("--build-timeout", type=click.FloatRange(1), default=Deadlines.build, show_default=True, metavar="S")
 @click.option("--boot-timeout", type=click.FloatRange(1), default=Deadlines.boot, show_default=True, metavar="S")
 def grade_command(
-    folder: Path, mode: str, checks: tuple[str, ...], profile: str | None, seed: int | None, output: Path | None,
+    folder: Path, mode: str, challenge: str | None, checks: tuple[str, ...], profile: str | None, seed: int | None,
+    output: Path | None, since: Path | None,
     private: tuple[Path, ...], prices: Path, network: int, build_timeout: float, boot_timeout: float,
 ) -> None:  # fmt: skip
     """Grade the solution in DIR on servers of its own, and write what was seen and what follows to DIR/.crucible.
@@ -69,6 +73,8 @@ def grade_command(
         deadlines=Deadlines(build_timeout, boot_timeout),
         private=private,
         prices=prices,
+        since=since,
+        challenge=challenge,
     )
     _leave(partial(_grade, request))
 
@@ -130,6 +136,40 @@ def _verify(wanted: Wanted, publish: bool) -> int:
         for path in verify.publish(found, wanted):
             console.print(f"written: {path}", markup=False, soft_wrap=True)
     return found.exit_code
+
+
+@main.command("compare")
+@click.argument("folders", metavar="DIR DIR…", nargs=-1, required=True, type=FOLDER)
+@click.option("--with-references", is_flag=True, help="Also compare with the challenge's reference designs.")
+@click.option("--profile", metavar="P", help="Compare for this business. Default: the first design's.")
+@click.option("--rounds", type=click.IntRange(ROUNDS, 30), default=ROUNDS, show_default=True,
+              help="How often load visits each design. More see smaller differences.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Choose keys and orders as an earlier one did.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False),
+              help="Default: .crucible/comparison in the first DIR")  # fmt: skip
+@click.option("--private", multiple=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="A folder that the solutions must not see; repeatable.")  # fmt: skip
+def compare_command(
+    folders: tuple[Path, ...], with_references: bool, profile: str | None, rounds: int, seed: int | None,
+    output: Path | None, private: tuple[Path, ...],
+) -> None:  # fmt: skip
+    """Grade the designs in these folders by turns, and say what differs from the first beyond the noise.
+
+    Writes comparison.json, and each design's results, to .crucible/comparison. Exits with 0 whatever differs.
+    """
+    wanted = compare.Wanted(
+        folders, output or folders[0] / ".crucible" / "comparison", secrets.randbits(31) if seed is None else seed,
+        profile, rounds, with_references, private,
+    )  # fmt: skip
+    _leave(partial(_compare, wanted))
+
+
+def _compare(wanted: compare.Wanted) -> int:
+    console = Console(highlight=False)
+    found = compare.compare(wanted, dict(os.environ), Steps(console))
+    report.render_comparison(found, console)
+    console.print(f"\nresults: {wanted.output}", markup=False, soft_wrap=True)
+    return 0
 
 
 @main.group("author")

@@ -66,10 +66,11 @@ def _listing() -> str:
 
 
 def _next_steps(challenge: str, folder: Path, directory: str) -> str:
+    minutes = scaffold.minutes_of(challenge)["quick"]
     steps = [
         ("README.md", "the brief; DECISION.md is the place for your choice"),
         ("crucible grade", "judges it here"),
-        ("git push", "to a repository of yours on GitHub, where every push is graded"),
+        ("git push", f"to a repository of yours on GitHub: every push is graded, in about {minutes} minutes"),
     ]
     if folder != Path.cwd():
         steps.insert(0, (f"cd {shlex.quote(directory)}", ""))

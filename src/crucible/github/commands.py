@@ -6,8 +6,12 @@ from typing import BinaryIO, Literal
 
 Level = Literal["error", "warning", "notice"]
 
-MESSAGE = 1_000
-"""Characters of an annotation's message; escaping at most triples them, and GitHub cuts at 4,096."""
+TITLE, MESSAGE = 200, 1_000
+"""Characters of an annotation's title and message; escaping at most triples them, and GitHub cuts at 4,096."""
+
+
+MOST_OF_A_KIND = 10
+"""Annotations of one level that GitHub shows of a step; a whole composite action is one."""
 
 
 def escape_message(text: str) -> str:
@@ -20,9 +24,11 @@ def escape_property(text: str) -> str:
     return escape_message(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def annotation(level: Level, title: str, message: str) -> bytes:
-    """One workflow command, on one line, shorter than what GitHub cuts."""
-    return f"::{level} title={escape_property(title)}::{escape_message(message[:MESSAGE])}\n".encode(errors="replace")
+def annotation(level: Level, title: str, message: str, place: tuple[str, int] | None = None) -> bytes:
+    """One workflow command, on one line, shorter than what GitHub cuts; `place`: a file of the repository, a line."""
+    properties = {"title": title[:TITLE]} | ({"file": place[0], "line": str(place[1])} if place else {})
+    said = ",".join(f"{name}={escape_property(value)}" for name, value in properties.items())
+    return f"::{level} {said}::{escape_message(message[:MESSAGE])}\n".encode(errors="replace")
 
 
 def output(name: str, value: str, delimiter: str) -> str:

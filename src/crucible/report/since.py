@@ -1,0 +1,57 @@
+"""What changed since an earlier grade, as Markdown. Pure.
+
+The two ran on different machines at different times, so only what does not depend on the machine is compared: gates,
+profiles, and positions on axes that are counted. `crucible compare` compares the rest.
+"""
+
+from crucible.manifest import Manifest
+from crucible.report.text import code_md, escape_md
+from crucible.tradeoffs import interval
+from crucible.verdict import Verdict
+
+
+def since_md(commit: str, before: Verdict, now: Verdict, manifest: Manifest) -> str:
+    """Empty where the two cannot be compared: another challenge, suite, profile or mode."""
+    if _about(before) != _about(now):
+        return ""
+    lines = [*_gates(before, now), *_profiles(before, now), *_counted(before, now, manifest)]
+    head = f"\n## Since {code_md(commit[:12]) if commit else 'the push before'}\n\n"
+    shown = [f"- {line}" for line in lines] or ["No gate, no profile and nothing that is counted has changed."]
+    return head + "\n".join([*shown, ""])
+
+
+def _about(verdict: Verdict) -> tuple[str, ...]:
+    return (verdict.challenge, verdict.suite, verdict.profile, verdict.mode)
+
+
+def _gates(before: Verdict, now: Verdict) -> list[str]:
+    was = {check.id: check.finding.outcome for check in before.checks}
+    return [
+        f"{escape_md(check.name)}: {_words(was[check.id])} before, {_words(check.finding.outcome)} now"
+        for check in now.checks
+        if check.id in was and was[check.id] is not check.finding.outcome
+    ]
+
+
+def _profiles(before: Verdict, now: Verdict) -> list[str]:
+    was = {fit.profile: fit.result for fit in before.fits}
+    return [
+        f"{code_md(fit.profile)}: {_words(was[fit.profile])} before, {_words(fit.result)} now: {escape_md(fit.because)}"
+        for fit in now.fits
+        if fit.profile in was and was[fit.profile] is not fit.result
+    ]
+
+
+def _counted(before: Verdict, now: Verdict, manifest: Manifest) -> list[str]:
+    """Positions whose intervals do not meet."""
+    counted = {axis.id for axis in manifest.axes if axis.steadiness == "counted"}
+    was = {measure.axis: measure for measure in before.positions if measure.axis in counted}
+    return [
+        f"{code_md(it.axis)}: {interval(was[it.axis])} before, {interval(it)} now"
+        for it in now.positions
+        if it.axis in was and (it.high < was[it.axis].low or was[it.axis].high < it.low)
+    ]
+
+
+def _words(value: str) -> str:
+    return str(value).replace("_", " ")

@@ -1,0 +1,82 @@
+"""compare.py [RUNS [SECONDS]]: how often `crucible compare` errs, of designs whose difference is known.
+
+The rate limiter's redis-sliding-log is compared with a copy of itself, with one that asks Redis again on every fifth
+check, and with one that burns SECONDS of CPU time more in each, in so many runs of load alone.
+"""
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from crucible import challenges, compare, comparison
+from crucible.compare import Wanted
+from crucible.comparison import Change, Graded, Row
+
+SLUG = "rate-limiter"
+IMPORT = "from body import BadInputError"
+ROUND_TRIP = """\
+globals()["COUNT"] = globals().get("COUNT", 0) + 1
+if COUNT % 5 == 0:
+    await request.app.state.limiter._redis.ping()
+"""
+CPU = """\
+end = time.thread_time() + SECONDS
+while time.thread_time() < end:
+    pass
+"""
+
+
+class Silent:
+    def step(self, what: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+def variant(reference: Path, folder: Path, more: str) -> Path:
+    """The reference with some lines more in each check."""
+    shutil.copytree(reference, folder)
+    app = folder / "app.py"
+    text = app.read_text()
+    match = re.search(r"^( +)body = await check_in\(request\)\n", text, re.MULTILINE)
+    assert match is not None
+    lines = "".join(f"{match[1]}{line}\n" for line in more.splitlines())
+    app.write_text(text.replace(match[0], match[0] + lines).replace(IMPORT, f"import time\n\n{IMPORT}"))
+    return folder
+
+
+def main(runs: int = 20, seconds: float = 0.00015) -> None:
+    reference = challenges.folder_of(SLUG, where="here") / "references" / "redis-sliding-log"
+    with tempfile.TemporaryDirectory() as place:
+        base = Path(shutil.copytree(reference, Path(place) / "base"))
+        again = Path(shutil.copytree(reference, Path(place) / "copy"))
+        trips = variant(reference, Path(place) / "round-trips", ROUND_TRIP)
+        cpu = variant(reference, Path(place) / "cpu", CPU.replace("SECONDS", str(seconds)))
+        told: dict[str, list[tuple[Row, ...]]] = {}
+        for run in range(runs):
+            begun = time.monotonic()
+            wanted = Wanted((base, again, trips, cpu), Path(place) / "out", seed=run * 100, profile="paid-quota")
+            with tempfile.TemporaryDirectory() as scratch:
+                setting, designs = compare._set_out(wanted, Path(scratch), os.environ, Silent())
+                first, *visits = compare._visits([designs[0], *designs], setting, Path(scratch) / "logs")
+            one = Graded("base", (), tuple(visits[0]), tuple(first))
+            print(f"run {run + 1} of {runs}, {time.monotonic() - begun:.0f} s", flush=True)
+            for design, visited in zip(designs[1:], visits[1:], strict=True):
+                rows = [
+                    comparison._row(axis, one, Graded(design.name, (), tuple(visited)))
+                    for axis in setting.manifest.axes
+                ]
+                told.setdefault(design.name, []).append(tuple(row for row in rows if row is not None))
+                for row in told[design.name][-1]:
+                    print(f"  {design.name:12} {row.axis:22} {row.ratio} base {row.noise}: {row.change}")
+    for name, them in told.items():
+        for axis in dict.fromkeys(row.axis for rows in them for row in rows):
+            changes = [row.change for rows in them for row in rows if row.axis == axis]
+            print(f"{name:12} {axis:22}", ", ".join(f"{it} {changes.count(it)}" for it in Change if it in changes))
+
+
+if __name__ == "__main__":
+    main(*(kind(text) for kind, text in zip((int, float), sys.argv[1:], strict=False)))
