@@ -1,8 +1,10 @@
 """`crucible-new`: lists the challenges, or writes a repository that answers one."""
 
+import os
 import shlex
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,6 +13,7 @@ import click
 from crucible import __version__, challenges, scaffold
 from crucible.cli import explain
 from crucible.errors import CrucibleError
+from crucible.manifest import read_manifest
 
 INTERRUPTED = 130
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -28,27 +31,62 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     metavar="OWNER/REPO@REF",
     help="The GitHub Action that the repository is graded with.",
 )
-def main(challenge: str | None, directory: str | None, lang: str, action: str) -> None:
+@click.option("--publish", "repository", metavar="OWNER/NAME", help="Also make it a template repository on GitHub.")
+@click.option("--all", "every", metavar="DIR", help="Every challenge, each into a folder of DIR; publish as OWNER.")
+def main(
+    challenge: str | None, directory: str | None, lang: str, action: str, repository: str | None, every: str | None
+) -> None:
     """Write a repository for CHALLENGE into DIR, or list the challenges if neither is given.
 
-    DIR must not exist yet, or be empty.
+    DIR must not exist yet, or be empty. To publish takes GH_TOKEN, or `gh auth login`; DIR may then be left out.
     """
     for number in ENDINGS:
         signal.signal(number, _interrupt)
     try:
-        if challenge is None:
+        if every is not None:
+            if challenge is not None:
+                raise click.UsageError("With --all no challenge is named.")
+            _every(Path(every), lang, action, repository)
+        elif challenge is None:
             click.echo(_listing())
-        elif not directory:
+        elif not directory and not repository:
             raise click.UsageError(f"Name the directory to write: crucible-new {challenge} DIR")
         else:
-            folder = scaffold.create(challenge, Path(directory), lang=lang, action=action)
-            click.echo(_next_steps(challenge, folder, directory))
+            if directory:
+                folder = scaffold.create(challenge, Path(directory), lang=lang, action=action)
+                click.echo(_next_steps(challenge, folder, directory))
+            if repository:
+                _publish({repository: challenge}, lang, action)
     except CrucibleError as error:
         click.echo(explain(error), err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         sys.exit(INTERRUPTED)
+
+
+def _every(place: Path, lang: str, action: str, owner: str | None) -> None:
+    slugs = challenges.slugs()
+    for slug in slugs:
+        folder = scaffold.create(slug, place / slug, lang=lang, action=action)
+        click.echo(f"{slug} is ready in {click.format_filename(folder)}")
+    if owner is not None:
+        _publish({f"{owner}/{slug}": slug for slug in slugs}, lang, action)
+
+
+def _publish(repositories: Mapping[str, str], lang: str, action: str) -> None:
+    """Publish challenges, each as the repository that it is named for."""
+    from crucible.github import api, publish  # not before: it takes longer to import than all the rest
+
+    for name in repositories:
+        publish.split(name)
+    secret = publish.token(os.environ)
+    client = api.client(secret, os.environ.get("GITHUB_API_URL", api.API))
+    for name, slug in repositories.items():
+        manifest = read_manifest(challenges.folder_of(slug, where="the command line"))
+        files = scaffold.render(slug, lang=lang, action=action)
+        address, pushed = publish.publish(client, name, manifest, files, secret)
+        click.echo(f"{name}: {'published' if pushed else 'is up to date'}: {address}")
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

@@ -1,0 +1,123 @@
+"""The results of a cohort, from the artifacts of its repositories: one row each, before and after."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import requests
+from github import Github
+from github.Artifact import Artifact
+from github.Repository import Repository
+
+from crucible import verdict
+from crucible.errors import CrucibleError, Fault
+from crucible.github import api
+from crucible.report.cohort import Line
+from crucible.tradeoffs import Judgement
+from crucible.verdict import Verdict
+
+ARTIFACT, FILE = "crucible-result", "result.json"
+MOST_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """One result of a repository."""
+
+    commit: str
+    at: str
+    """When it was kept, UTC, ISO 8601."""
+    verdict: Verdict
+
+    @property
+    def fits(self) -> tuple[str, ...]:
+        return tuple(fit.profile for fit in self.verdict.fits if fit.result is Judgement.FITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One repository: its first and its latest result on its default branch, as far as they are still kept."""
+
+    repository: str
+    before: Graded | None = None
+    after: Graded | None = None
+    error: str = ""
+    """Why there is no result."""
+
+
+def collect(client: Github, token: str, owner: str, prefix: str) -> Iterator[Row]:
+    """A row for each repository of the owner whose name begins with `prefix`. Raises a CrucibleError."""
+    with api.explained(owner):
+        them = [it for it in client.get_user(owner).get_repos() if it.name.startswith(prefix)]
+    for repository in sorted(them, key=lambda it: it.full_name):
+        try:
+            with api.explained(repository.full_name):
+                yield _row(repository, token)
+        except CrucibleError as error:
+            yield Row(repository.full_name, error=error.what)
+
+
+def _row(repository: Repository, token: str) -> Row:
+    kept = [
+        it
+        for it in repository.get_artifacts(name=ARTIFACT)
+        if not it.expired and it.workflow_run.head_branch == repository.default_branch
+    ]
+    if not kept:
+        return Row(repository.full_name, error="no result is kept")
+    kept.sort(key=lambda it: it.created_at)
+    first, last = _graded(kept[0], token), _graded(kept[-1], token)
+    return Row(repository.full_name, first if len(kept) > 1 else None, last)
+
+
+def _graded(artifact: Artifact, token: str) -> Graded:
+    at: datetime = artifact.created_at
+    judged = read_archive(_download(artifact.archive_download_url, token))
+    return Graded(str(artifact.workflow_run.head_sha), at.isoformat(), judged)
+
+
+def _download(url: str, token: str) -> bytes:
+    """An artifact's archive. The token goes to GitHub's API, and not to the storage that it sends us on to."""
+    with requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=60, stream=True) as reply:
+        if reply.status_code != requests.codes.ok:
+            raise _unusable(f"the artifact could not be downloaded ({reply.status_code})")
+        content = reply.raw.read(MOST_BYTES + 1, decode_content=True)
+    if len(content) > MOST_BYTES:
+        raise _unusable("the artifact is too large")
+    return bytes(content)
+
+
+def read_archive(content: bytes) -> Verdict:
+    """The result in an artifact's archive. Raises a CrucibleError where there is none that can be read."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            about = archive.getinfo(FILE)
+            if about.file_size > MOST_BYTES:
+                raise _unusable("the result is too large")
+            with archive.open(about) as source:
+                return verdict.from_json(source.read(MOST_BYTES))
+    except (zipfile.BadZipFile, KeyError, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
+        raise _unusable("the artifact holds no result of this version of Crucible") from error
+
+
+def _unusable(what: str) -> CrucibleError:
+    return CrucibleError(what, where=ARTIFACT, fix="grade it again", fault=Fault.LEARNER)
+
+
+def line(row: Row) -> Line:
+    before, after = row.before, row.after
+    if after is None:
+        return Line(row.repository, error=row.error)
+    it = after.verdict
+    return Line(
+        row.repository, it.challenge, it.mode, it.profile, after.commit, after.at, it.outcome, " ".join(after.fits),
+        it.headline, *_earlier(before), row.error,
+    )  # fmt: skip
+
+
+def _earlier(before: Graded | None) -> tuple[str, str, str, str]:
+    if before is None:
+        return "", "", "", ""
+    return before.commit, before.at, before.verdict.outcome, " ".join(before.fits)
