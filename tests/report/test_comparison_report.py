@@ -44,19 +44,21 @@ def compared(*rows: Row, this: Design | None = None, base: Design | None = None)
 def test_what_differs_is_shown_and_the_rest_is_folded_and_small() -> None:
     text = comparison_md(compared(WORSE, SAME))
     shown, _, folded = text.partition("<details>")
-    assert "| 🔴 worse | `latency_p99_ms` | 1 | 2 | 2 (1.9 to 2.1) | 0.98 to 1.03 |" in shown
+    assert "| 🔴 worse | `latency_p99_ms` | 1 | 2 | 2.00 (1.90 to 2.10) | ±3% |" in shown
     assert "cpu_s_per_1000" not in shown
     assert "<sub>1.01</sub>" in folded
     assert "Otherwise take it back: latency\\_p99\\_ms from 1 to 2" in shown
 
 
 def test_the_terminal_says_the_same() -> None:
-    console = Console(file=io.StringIO(), width=120)
+    console = Console(file=io.StringIO(), width=80)
     lost = compared(WORSE, SAME, this=design(result=Judgement.DOES_NOT, failed=("T-1 holds",)))
     render_comparison(lost, console)
     assert isinstance(console.file, io.StringIO)
     said = console.file.getvalue()
-    assert re.search(r"latency_p99_ms +1 +2 +2 \(1.9 to 2.1\) +0.98 to 1.03 +worse", said)
+    assert re.search(r"latency_p99_ms +1 +2 +2.00 \(1.90 to 2.10\) +±3% +worse", said)
+    assert "within noise: cpu_s_per_1000" in said
+    assert max(len(line) for line in said.splitlines()) <= 80
     assert "T-1 holds fails, and did not before" in said
     assert "paid-quota: fits before, does not now" in said
 

@@ -17,7 +17,7 @@ _WORDS = {
     Change.NOISE: "within noise",
     Change.UNKNOWN: "not measured on both",
 }
-_STYLES = {Change.BETTER: "green", Change.WORSE: "bold red", Change.NOISE: "dim", Change.UNKNOWN: "dim"}
+_STYLES = {Change.BETTER: "green", Change.WORSE: "bold red"}
 _MARKS = {Change.BETTER: "🟢", Change.WORSE: "🔴"}
 
 
@@ -30,11 +30,14 @@ def render_comparison(found: Comparison, console: Console) -> None:
     """Print it."""
     for it in found.others:
         heading(f"{it.design.name}, compared with {found.base.name}, for {found.profile}", console)
-        rows = columns("axis", "base", "this", "this / base", "base / itself", "", header=True)
-        for row in it.rows:
-            style = _STYLES[row.change]
-            rows.add_row(*(cell(text, style) for text in (*_cells(row), _WORDS[row.change])))
-        console.print(Padding(rows, (0, 0, 0, 2)))
+        if told := differences(it):
+            rows = columns("axis", "base", "this", "this / base", "noise", "", header=True)
+            for row in told:
+                rows.add_row(*(cell(text, _STYLES[row.change]) for text in (*_cells(row), _WORDS[row.change])))
+            console.print(Padding(rows, (0, 0, 0, 2)))
+        for change in (Change.NOISE, Change.UNKNOWN):
+            if names := ", ".join(plain(row.axis, 40) for row in it.rows if row.change is change):
+                console.print(Text(f"{_WORDS[change]}: {names}", style="dim"))
         for line in _gates(it, found):
             console.print(Text(plain(line, 600)))
         if said := advice(it, found.base, found.profile):
@@ -64,7 +67,7 @@ def against_md(it: Against, found: Comparison) -> list[str]:
 
 def _table(rows: Sequence[Row]) -> list[str]:
     """A difference that is none is greyed out as far as Markdown can: small, and without a mark."""
-    lines = ["| | axis | base | this | this / base | base / itself |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = ["| | axis | base | this | this / base | noise |", "| --- | --- | --- | --- | --- | --- |"]
     for row in rows:
         axis, *numbers = _cells(row)
         texts = [f"<sub>{it}</sub>" if row.change not in _MARKS else it for it in map(str, map(escape_md, numbers))]
@@ -76,10 +79,10 @@ def _table(rows: Sequence[Row]) -> list[str]:
 def _cells(row: Row) -> tuple[str, str, str, str, str]:
     ratio = "–"
     if row.ratio is not None:
-        ratio = f"{row.ratio.value:.3g} ({row.ratio.low:.3g} to {row.ratio.high:.3g})"
+        ratio = f"{row.ratio.value:.2f} ({row.ratio.low:.2f} to {row.ratio.high:.2f})"
     elif row.base and row.other is not None:
-        ratio = f"{row.other / row.base:.3g}"
-    noise = f"{row.noise.low:.3g} to {row.noise.high:.3g}" if row.noise is not None else "–"
+        ratio = f"{row.other / row.base:.2g}"
+    noise = f"±{max(row.noise.high, 1 / row.noise.low) - 1:.0%}" if row.noise is not None else "–"
     return (
         row.axis,
         "–" if row.base is None else number(row.base),
