@@ -70,6 +70,15 @@ def test_a_comment_begins_with_its_mark_and_ends_with_the_run() -> None:
     assert "[The whole report](https://example.org/run)" in text
 
 
+def test_a_base_that_was_never_started_is_not_what_it_was_before() -> None:
+    starter = replace(design("base"), outcome=GradeOutcome.NOT_STARTED, stands={})
+    text = comment.comment_md(VERDICT, compared(row("peak_ratio", Change.UNKNOWN, None, 1.0), base=starter), "abc", "x")
+    assert "- paid-quota: fits\n" in text
+    assert "as before" not in text
+    assert "Nothing was measured on both of them." in text
+    assert comment.tells_anything(compared(row("peak_ratio", Change.UNKNOWN, None, 1.0), base=starter))
+
+
 def test_numbers_alone_are_no_news_and_what_they_mean_is() -> None:
     before = comment.digest(VERDICT, compared(WORSE, SAME))
     assert comment.digest(VERDICT, compared(replace(WORSE, other=2.2), replace(SAME, other=0.97))) == before

@@ -7,7 +7,7 @@ import hashlib
 import json
 
 from crucible.check import Outcome
-from crucible.comparison import Against, Comparison
+from crucible.comparison import Against, Change, Comparison
 from crucible.report.comparison import against_md, differences
 from crucible.report.text import code_md, escape_md, sentence
 from crucible.verdict import GradeOutcome, Verdict
@@ -51,8 +51,9 @@ def _turned(it: Against, found: Comparison) -> bool:
 
 
 def _against(it: Against, found: Comparison) -> list[str]:
-    same = [] if differences(it) else ["", "Nothing that was measured differs beyond the noise."]
-    return [*against_md(it, found), *same]
+    seen = any(row.change is not Change.UNKNOWN for row in it.rows)
+    none = "Nothing that was measured differs beyond the noise." if seen else "Nothing was measured on both of them."
+    return [*against_md(it, found), *([] if differences(it) else ["", none])]
 
 
 def comment_md(verdict: Verdict, found: Comparison | None, commit: str, url: str) -> str:

@@ -104,5 +104,5 @@ def _gates(it: Against, found: Comparison) -> list[str]:
             why = "" if profile == found.profile else f": {stand.because}"  # of the chosen one `advice` says it
             lines.append(f"{profile}: {str(before.result).replace('_', ' ')} before, {now} now{why}")
         else:
-            lines.append(f"{profile}: {now}, as before")
+            lines.append(f"{profile}: {now}{', as before' if before is not None else ''}")
     return lines
