@@ -219,7 +219,7 @@ def test_what_was_expected_and_how_often_it_came_is_counted() -> None:
     ],
 )  # fmt: skip
 def test_a_grade_comes_out_as_the_trial_is_meant_to(kind: Kind, outcome: Outcome, as_meant: bool) -> None:
-    assert matrices.holds(Trial(kind, "x", FOLDER, check="T-1"), saying(outcome)) is as_meant
+    assert matrices.holds(Trial(kind, "x", FOLDER, check="T-1"), saying(outcome), APART) is as_meant
 
 
 @pytest.mark.parametrize("width", [80, 200])
@@ -238,3 +238,15 @@ def test_the_matrices_can_be_read_in_a_terminal_of_any_width(width: int) -> None
         assert [*(f"T-{number}," for number in range(1, 12)), "T-12", "pass"] in lines, said
     else:
         assert ["quick", "(1", "x)", *["pass"] * 12, "3"] in lines
+
+
+def test_a_reference_must_fit_the_profile_that_it_is_meant_for() -> None:
+    fast = replace(APART, profiles=(replace(APART.profiles[0], id=GOOD.verdicts[0].profile), APART.profiles[1]))
+    trial = GOOD.trial
+    for result, as_meant in ((Judgement.FITS, True), (Judgement.INCONCLUSIVE, False), (Judgement.DOES_NOT, False)):
+        fit = replace(GOOD.verdicts[0].fits[0], result=result)
+        verdict = replace(GOOD.verdicts[0], fits=(fit,))
+        assert matrices.holds(trial, verdict, fast) is as_meant
+        assert matrices.holds(replace(trial, name="true"), verdict, fast), "nobody is meant to fit by another's profile"
+    said = matrices.verified((replace(GOOD, verdicts=(verdict,)),), SUITE, fast, NONE, whole=False).tally
+    assert said.endswith("of 1 references in the profile that they are meant for 1 did not fit and 0 were inconclusive")

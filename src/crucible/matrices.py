@@ -68,28 +68,40 @@ def verified(tried: Sequence[Tried], suite: Suite, manifest: Manifest, known: Re
         *([_profiles(known, manifest), _margins(known, manifest)] if any(map(_is_reference, good)) else []),
     ]
     shown = tuple(table for table in tables if table.rows)
-    return Verified(shown, tuple(complaints), tuple(_open(tried)), _tally(good, flaws))
+    return Verified(shown, tuple(complaints), tuple(_open(tried)), _tally(good, flaws, manifest))
 
 
-def holds(trial: Trial, verdict: Verdict) -> bool:
+def holds(trial: Trial, verdict: Verdict, manifest: Manifest) -> bool:
     """Whether a grade came out as the trial is meant to."""
     if trial.kind is Kind.FLAW:
         return _hit(trial, verdict)[0]
-    return not any(check.gate and check.finding.outcome in UNSURE for check in verdict.checks)
+    gates = not any(check.gate and check.finding.outcome in UNSURE for check in verdict.checks)
+    return gates and _meant(trial, verdict, manifest) in (None, Judgement.FITS)
+
+
+def _meant(trial: Trial, verdict: Verdict, manifest: Manifest) -> Judgement | None:
+    """Whether a reference fits the profile that it was graded for, where it is meant for that."""
+    profile = manifest.profile(verdict.profile)
+    meant = profile is not None and profile.intended == trial.name and trial.kind is Kind.REFERENCE
+    return verdict.fit.result if meant and verdict.fit is not None else None
 
 
 def _is_reference(tried: Tried) -> bool:
     return tried.trial.kind is Kind.REFERENCE
 
 
-def _tally(good: Sequence[Tried], flaws: Sequence[Tried]) -> str:
+def _tally(good: Sequence[Tried], flaws: Sequence[Tried], manifest: Manifest) -> str:
     gates = Counter(it.finding.outcome for one in good for verdict in one.verdicts for it in verdict.checks if it.gate)
     judged = gates.total() - gates[Outcome.NOT_RUN]
     hits = [_hit(one.trial, verdict)[0] for one in flaws for verdict in one.verdicts]
     wrong, unsure = gates[Outcome.FAIL] + gates[Outcome.ERROR], gates[Outcome.INCONCLUSIVE]
+    meant = Counter(_meant(one.trial, verdict, manifest) for one in good for verdict in one.verdicts)
+    fits = meant.total() - meant[None]
     said = [
         f"of {judged} gates on good designs {wrong} failed and {unsure} were inconclusive ({unsure / judged:.1%})"
         if judged else "",
+        f"of {fits} references in the profile that they are meant for {meant[Judgement.DOES_NOT]} did not fit and "
+        f"{meant[Judgement.INCONCLUSIVE]} were inconclusive" if fits else "",
         f"of {len(hits)} grades of flaws {len(hits) - sum(hits)} caught nothing" if hits else "",
     ]  # fmt: skip
     return "; ".join(it for it in said if it)

@@ -114,7 +114,7 @@ def _try(
             progress.trial(trial, number + 1, wanted.repeat)
             request = _request(trial, wanted, manifest, suite, solution, folder / "results", number)
             begun = time.monotonic()
-            verdicts.append(_grade(trial, request, wanted.keep, environ, progress))
+            verdicts.append(_grade(trial, request, manifest, wanted.keep, environ, progress))
             seconds.append(time.monotonic() - begun)
             progress.graded(trial, verdicts[-1], seconds[-1])
     except CrucibleError as error:
@@ -125,14 +125,16 @@ def _try(
     return Tried(trial, tuple(verdicts), tuple(seconds))
 
 
-def _grade(trial: Trial, request: Request, keep: Path | None, environ: Mapping[str, str], progress: Telling) -> Verdict:
+def _grade(
+    trial: Trial, request: Request, manifest: Manifest, keep: Path | None, environ: Mapping[str, str], progress: Telling
+) -> Verdict:
     """One grade; into `keep` with what it left, where there is no verdict, or another one than the trial's."""
     verdict = None
     try:
         verdict = grade.grade(request, environ, progress).verdict
         return verdict
     finally:
-        as_meant = verdict is not None and matrices.holds(trial, verdict)
+        as_meant = verdict is not None and matrices.holds(trial, verdict, manifest)
         if keep is not None and not as_meant and request.output.is_dir():
             shutil.copytree(request.output, keep / f"{trial.name}-{request.seed}", dirs_exist_ok=True)
 
