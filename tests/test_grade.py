@@ -8,10 +8,15 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from rich.console import Console
 from support.solutions import crucible, listing, write_solution
 
+from crucible import grade
+from crucible.cli.progress import Steps
+from crucible.errors import CrucibleError
 from crucible.grade import InterruptedGradeError, interruptible
 from crucible.lab import isolation
+from crucible.report import pointers
 
 
 @pytest.mark.parametrize("output", [".", "..", "../.."])
@@ -101,3 +106,21 @@ def test_signals_mean_afterwards_what_they_meant_before() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_what_kept_a_solution_from_being_graded_is_pointed_at_among_results_only(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "crucible.yaml").write_text("challenge: rate-limiter\nprofle: x\n")
+    for name in ("empty", "results", "theirs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "results" / ".gitignore").write_bytes(b"*\n")
+    (tmp_path / "theirs" / "thesis.md").write_text("mine")
+    for name in ("empty", "results", "theirs", "absent"):
+        with pytest.raises(CrucibleError):
+            grade.grade(grade.Request(mine, tmp_path / name, 1), {}, Steps(Console(quiet=True)))
+    (pointer,) = pointers.from_json((tmp_path / "empty" / "annotations.json").read_bytes())
+    assert (pointer.level, pointer.line) == ("error", 2)
+    assert (tmp_path / "results" / "annotations.json").is_file()
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["thesis.md"]
+    assert not (tmp_path / "absent").exists()

@@ -30,7 +30,7 @@ from crucible.suite import load_file, load_suite
 from crucible.verdict import Verdict
 
 T = TypeVar("T")
-POINTERS = "annotations.json"
+POINTERS, IGNORED = "annotations.json", b"*\n"
 WRITTEN = (
     ".gitignore", "evidence.json", "summary.md", "report.html", POINTERS, "result.json", "comparison.json",
     "comparison.md",
@@ -80,8 +80,8 @@ def grade(request: Request, environ: Mapping[str, str], progress: Progress) -> G
     try:
         return _grade(request, environ, progress)
     except CrucibleError as error:
-        if request.output.is_dir() and not request.output.is_symlink():
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if _is_for_results(request.output):
                 write(request.output / POINTERS, pointers.to_json([pointers.of_error(error)]))
                 give_back(request.output)
         raise
@@ -177,12 +177,20 @@ def make_output(output: Path, solution: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
         if not (output / ".gitignore").exists():
-            write(output / ".gitignore", b"*\n")
+            write(output / ".gitignore", IGNORED)
     except OSError as error:
         raise CrucibleError(
             f"results cannot be written there: {error.strerror}",
             where=str(output), fix="give another folder with --output", fault=Fault.LEARNER,
         ) from error  # fmt: skip
+
+
+def _is_for_results(output: Path) -> bool:
+    """Whether it is a folder of nobody's: empty, or of results before these."""
+    if output.is_symlink() or not output.is_dir():
+        return False
+    ignored = output / ".gitignore"
+    return not any(output.iterdir()) or (ignored.is_file() and ignored.read_bytes() == IGNORED)
 
 
 def give_back(output: Path) -> None:
