@@ -89,7 +89,7 @@ def compare(wanted: Wanted, environ: Mapping[str, str], telling: Telling) -> Com
     base = replace(them[0], again=tuple(again))
     found = Comparison(
         schema=comparison.SCHEMA, crucible=__version__, challenge=setting.manifest.slug,
-        suite=digest(setting.challenge), profile=setting.profile.id, seed=wanted.seed, machine=_machine(),
+        suite=digest(setting.challenge), profile=setting.profile.id, seed=wanted.seed, machine=machine().words,
         rounds=wanted.rounds, base=comparison.design(base),
         others=tuple(comparison.against(base, other, setting.manifest) for other in them[1:]),
     )  # fmt: skip
@@ -147,11 +147,6 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "design"
-
-
-def _machine() -> str:
-    here = machine()
-    return f"{here.cpu}, {here.cores} cores"
 
 
 def _graded(design: _Design, setting: _Setting, checks: tuple[str, ...], results: Path) -> Verdict:

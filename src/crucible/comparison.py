@@ -18,7 +18,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from crucible import shift
 from crucible.check import Outcome
 from crucible.errors import CrucibleError, Fault
-from crucible.manifest import Axis, Manifest
+from crucible.evidence import first_problem
+from crucible.manifest import APART, Axis, Manifest
 from crucible.shift import Ratio
 from crucible.tradeoffs import Judgement, number
 from crucible.verdict import GradeOutcome, Verdict
@@ -28,10 +29,8 @@ ERROR, FLOOR_ERROR = 0.002, 0.05
 """How often the interval of a difference may miss the truth, and that of what the base differs from itself."""
 LEAST = {"counted": 1.01, "cpu": 1.05, "noisy": 1.1}
 """By steadiness: a factor of visits, or a smaller one, that nobody has to know of."""
-APART = {"counted": 1.1, "cpu": 1.2, "noisy": 1.5}
-"""Likewise, between two grades of each, of which the nearest are compared."""
 APART_MS = 2.0
-"""How far apart latencies of scenarios must be besides: what one round trip takes in the lab."""
+"""How far apart latencies of two grades each must be, besides `APART`: what one round trip takes in the lab."""
 
 
 class Change(StrEnum):
@@ -252,9 +251,7 @@ def from_json(data: bytes, where: str) -> Comparison:
     try:
         return _adapter().validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise CrucibleError(
-            f"not a comparison of schema {SCHEMA}: {place}: {first['msg']}",
+            f"not a comparison of schema {SCHEMA}: {first_problem(error)}",
             where=where, fix="give the comparison.json that `crucible compare` wrote", fault=Fault.LEARNER,
         ) from error  # fmt: skip

@@ -216,6 +216,10 @@ class Machine:
     memory_bytes: int
     system: str
 
+    @property
+    def words(self) -> str:
+        return f"{self.cpu}, {self.cores} cores"
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -303,8 +307,13 @@ def from_json(path: Path) -> Evidence:
             f"cannot read it: {error.strerror}", where=str(path), fix=fix, fault=Fault.LEARNER
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise CrucibleError(
-            f"not evidence of schema {SCHEMA}: {place}: {first['msg']}", where=str(path), fix=fix, fault=Fault.LEARNER
+            f"not evidence of schema {SCHEMA}: {first_problem(error)}", where=str(path), fix=fix, fault=Fault.LEARNER
         ) from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where, and what: `load.0.rate: Input should be a valid number`."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the file"
+    return f"{place}: {first['msg']}"

@@ -12,6 +12,11 @@ from crucible.errors import CrucibleError, Fault
 _STRICT = ConfigDict(extra="forbid")
 
 
+APART = {"counted": 1.1, "cpu": 1.2, "noisy": 1.5}
+"""By steadiness of an axis: the factor by which two values must differ to be told apart for sure, and how far from a
+limit a design stands that the limit is meant to admit or to exclude."""
+
+
 @dataclass(frozen=True)
 class Axis:
     """One thing that designs differ in."""

@@ -8,16 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crucible.check import Measure, Outcome, Suite
-from crucible.manifest import Axis, Limit, Manifest, Profile
+from crucible.manifest import APART, Axis, Limit, Manifest, Profile
 from crucible.references import References, ranking
-from crucible.tradeoffs import Fit, Judgement, number
+from crucible.tradeoffs import Fit, Judgement, number, words
 from crucible.trials import Kind, Trial
 from crucible.verdict import Verdict
 
 UNSURE = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE)
-AWAY = {"counted": 1.1, "cpu": 1.2, "noisy": 1.5}
-"""How many times away from a limit a design stands that the limit is meant to admit or to exclude. A count that was
-the same in every run may be as near as it likes on the right side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +111,8 @@ def _outcomes(tried: Tried, check: str) -> Counter[Outcome]:
 def _cell(outcomes: Counter[Outcome]) -> str:
     """`pass`, or `pass 9, inconclusive 1`."""
     if len(outcomes) == 1:
-        return str(next(iter(outcomes))).replace("_", " ")
-    return ", ".join(f"{str(name).replace('_', ' ')} {count}" for name, count in outcomes.most_common())
+        return words(next(iter(outcomes)))
+    return ", ".join(f"{words(name)} {count}" for name, count in outcomes.most_common())
 
 
 def _gates(good: Sequence[Tried], suite: Suite) -> Table:
@@ -145,11 +142,11 @@ def _hit(trial: Trial, verdict: Verdict) -> tuple[bool, str]:
     """Whether the grade caught the flaw, and what it said."""
     if trial.check:
         found = next(it.finding for it in verdict.checks if it.id == trial.check)
-        return found.outcome is Outcome.FAIL, f"{str(found.outcome).replace('_', ' ')}: {found.what}"
+        return found.outcome is Outcome.FAIL, f"{words(found.outcome)}: {found.what}"
     fit = next((it for it in verdict.fits if it.profile == trial.profile), None)
     if fit is None:
         return False, "the profile was not judged"
-    return fit.result is Judgement.DOES_NOT, f"{str(fit.result).replace('_', ' ')}: {fit.because}"
+    return fit.result is Judgement.DOES_NOT, f"{words(fit.result)}: {fit.because}"
 
 
 def _accused(tried: Tried) -> list[str]:
@@ -232,23 +229,26 @@ def _too_near(profile: Profile, known: References, manifest: Manifest) -> list[s
         if name == profile.intended and stand.result is Judgement.FITS:
             found += [
                 f"{axis} of {name} is only {number(factor)} times away from the limit of {profile.id}, "
-                f"and should be {AWAY[axes[axis].steadiness]}"
+                f"and should be {APART[axes[axis].steadiness]}"
                 for axis, factor in away.items()
-                if factor is not None and factor < AWAY[axes[axis].steadiness] and not _settled(taken[axis], axes[axis])
+                if factor is not None
+                and factor < APART[axes[axis].steadiness]
+                and not _settled(taken[axis], axes[axis])
             ]
         missed = [(axis, 1 / factor) for axis, factor in away.items() if factor is not None and 0 < factor < 1]
         certain = any(factor is None for factor in away.values())
         if stand.result is Judgement.DOES_NOT and missed and not certain:
-            axis, most = max(missed, key=lambda it: it[1] / AWAY[axes[it[0]].steadiness])
-            if most < AWAY[axes[axis].steadiness]:
+            axis, most = max(missed, key=lambda it: it[1] / APART[axes[it[0]].steadiness])
+            if most < APART[axes[axis].steadiness]:
                 found.append(
                     f"{profile.id} excludes {name} by no more than {number(most)} times, on {axis}, "
-                    f"and should by {AWAY[axes[axis].steadiness]}"
+                    f"and should by {APART[axes[axis].steadiness]}"
                 )
     return found
 
 
 def _settled(measure: Measure, axis: Axis) -> bool:
+    """A count that was the same in every run may be as near to a limit as it likes, on the right side."""
     return axis.steadiness == "counted" and measure.low == measure.high
 
 
@@ -277,7 +277,7 @@ def _profiles(known: References, manifest: Manifest) -> Table:
         cells = []
         for reference in known.references:
             stand = stands.get(reference.name)
-            word = "–" if stand is None else str(stand.result).replace("_", " ")
+            word = "–" if stand is None else words(stand.result)
             cells.append(f"{word} ({ranked.index(reference.name) + 1}.)" if reference.name in ranked else word)
         rows.append((profile.id, profile.intended or "–", *cells))
     header = ("profile", "meant for", *(reference.name for reference in known.references))

@@ -216,6 +216,11 @@ def _bound_word(limit: LimitResult) -> str:
     return limit.limit.rsplit(" ", 1)[0]
 
 
+def words(value: str) -> str:
+    """`not_run` as it is read: `not run`."""
+    return str(value).replace("_", " ")
+
+
 def number(value: float) -> str:
     """A number as a reader wants it: `1,204`, `0.31`, `2`; four significant digits where it is not whole."""
     if not math.isfinite(value):

@@ -128,7 +128,7 @@ def judge(evidence: Evidence, manifest: Manifest, suite: Suite, prices: Prices) 
     if nothing is not None:
         checks = tuple(_result(check, Finding(Outcome.NOT_RUN, nothing.reason)) for check in suite.checks)
         outcome = GradeOutcome.NOT_STARTED if nothing.untouched else GradeOutcome.FAILED
-        return _verdict(evidence, outcome, outcome, f"{str(outcome).replace('_', ' ')}: {nothing.what}", checks, ())
+        return _verdict(evidence, outcome, outcome, f"{tradeoffs.words(outcome)}: {nothing.what}", checks, ())
     checks = _checks(evidence, suite)
     fits = _fits(evidence, checks, manifest, suite, prices)
     gates, said = _of_gates(evidence, suite, checks)

@@ -162,8 +162,7 @@ def _stands(tried: Sequence[Tried], challenge: Path) -> References:
     graded = [it for it in tried if it.trial.kind is Kind.REFERENCE and it.verdicts]
     if not graded:
         return references.read(challenge)
-    here = machine()
     return References(
-        1, digest(challenge), f"{here.cpu}, {here.cores} cores",
+        1, digest(challenge), machine().words,
         tuple(references.of_runs(it.trial.name, it.verdicts) for it in graded),
     )  # fmt: skip

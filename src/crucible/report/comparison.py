@@ -9,7 +9,7 @@ from rich.text import Text
 from crucible.comparison import Against, Change, Comparison, Row, advice
 from crucible.report.tables import cell, columns, heading
 from crucible.report.text import code_md, escape_md, plain
-from crucible.tradeoffs import number
+from crucible.tradeoffs import number, words
 
 _WORDS = {
     Change.BETTER: "better",
@@ -99,10 +99,10 @@ def _gates(it: Against, found: Comparison) -> list[str]:
     lines += [f"{gate} no longer fails" for gate in base.failed if gate not in this.failed]
     for profile, stand in this.stands.items():
         before = base.stands.get(profile)
-        now = str(stand.result).replace("_", " ")
+        now = words(stand.result)
         if before is not None and before.result is not stand.result:
             why = "" if profile == found.profile else f": {stand.because}"  # of the chosen one `advice` says it
-            lines.append(f"{profile}: {str(before.result).replace('_', ' ')} before, {now} now{why}")
+            lines.append(f"{profile}: {words(before.result)} before, {now} now{why}")
         else:
             lines.append(f"{profile}: {now}{', as before' if before is not None else ''}")
     return lines

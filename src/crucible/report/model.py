@@ -16,6 +16,7 @@ from crucible.manifest import Manifest
 from crucible.references import YOURS, Ranked, References, ranking
 from crucible.report.text import compact, plain
 from crucible.tradeoffs import WEB, Judgement, interval, number, web_requests
+from crucible.tradeoffs import words as words  # for the templates, too
 from crucible.verdict import CheckResult, GradeOutcome, Prediction, Verdict
 
 MOST_ROWS = 10
@@ -391,7 +392,7 @@ def timings(evidence: Evidence) -> str:
 
 def machine(evidence: Evidence) -> str:
     it = evidence.machine
-    return f"{it.cpu}, {it.cores} cores, {it.memory_bytes / 2**30:.1f} GiB, {it.system}"
+    return f"{it.words}, {it.memory_bytes / 2**30:.1f} GiB, {it.system}"
 
 
 def replay(verdict: Verdict) -> str:
@@ -410,11 +411,6 @@ def replay_one(verdict: Verdict, name: str) -> str:
     """The command that repeats one check."""
     command = ["crucible", "grade", "--check", name, "--seed", str(verdict.seed), "--profile", verdict.profile]
     return shlex.join([*command, *(["--full"] if verdict.mode == "full" else [])])
-
-
-def words(outcome: str) -> str:
-    """`not_run` as it is read: `not run`."""
-    return str(outcome).replace("_", " ")
 
 
 def evidence_line(counters: Mapping[str, float]) -> str:

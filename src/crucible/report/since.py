@@ -6,7 +6,7 @@ profiles, and positions on axes that are counted. `crucible compare` compares th
 
 from crucible.manifest import Manifest
 from crucible.report.text import code_md, escape_md
-from crucible.tradeoffs import interval
+from crucible.tradeoffs import interval, words
 from crucible.verdict import Verdict
 
 
@@ -27,7 +27,7 @@ def _about(verdict: Verdict) -> tuple[str, ...]:
 def _gates(before: Verdict, now: Verdict) -> list[str]:
     was = {check.id: check.finding.outcome for check in before.checks}
     return [
-        f"{escape_md(check.name)}: {_words(was[check.id])} before, {_words(check.finding.outcome)} now"
+        f"{escape_md(check.name)}: {words(was[check.id])} before, {words(check.finding.outcome)} now"
         for check in now.checks
         if check.id in was and was[check.id] is not check.finding.outcome
     ]
@@ -36,7 +36,7 @@ def _gates(before: Verdict, now: Verdict) -> list[str]:
 def _profiles(before: Verdict, now: Verdict) -> list[str]:
     was = {fit.profile: fit.result for fit in before.fits}
     return [
-        f"{code_md(fit.profile)}: {_words(was[fit.profile])} before, {_words(fit.result)} now: {escape_md(fit.because)}"
+        f"{code_md(fit.profile)}: {words(was[fit.profile])} before, {words(fit.result)} now: {escape_md(fit.because)}"
         for fit in now.fits
         if fit.profile in was and was[fit.profile] is not fit.result
     ]
@@ -51,7 +51,3 @@ def _counted(before: Verdict, now: Verdict, manifest: Manifest) -> list[str]:
         for it in now.positions
         if it.axis in was and (it.high < was[it.axis].low or was[it.axis].high < it.low)
     ]
-
-
-def _words(value: str) -> str:
-    return str(value).replace("_", " ")
