@@ -132,8 +132,8 @@ def test_compose_and_the_workflow_start_the_same_servers(repository: Path) -> No
         assert service["image"] == other["image"] == image.image
         assert re.search(r":[^@]+@sha256:[0-9a-f]{64}\Z", image.image)
         assert service["environment"] == other["env"] == image.env
-        assert service["ports"] == [f"127.0.0.1:{image.host_port}:{image.port}"]
-        assert other["ports"] == [f"{image.host_port}:{image.port}"]
+        assert other["ports"] == [f"{host}:{inner}" for host, inner in image.published.items()]
+        assert service["ports"] == [f"127.0.0.1:{ports}" for ports in other["ports"]]
         assert service["healthcheck"]["test"] == ["CMD-SHELL", image.health_cmd]
         assert f'--health-cmd "{image.health_cmd}"' in other["options"]
 

@@ -101,6 +101,8 @@ class Manifest:
     profiles: tuple[Profile, ...]
     """The first is judged where the learner has chosen none."""
     declares: dict[str, Declaration] = field(default_factory=dict)
+    durable: tuple[Literal["redis"], ...] = ()
+    """The offered services that keep what they hold over a crash, where they could also be caches."""
     settings: dict[str, str] = field(default_factory=dict)
     """Further environment of every process."""
     rank_by: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ import jinja2
 
 from crucible import atomic, challenges, yamlfile
 from crucible.errors import CrucibleError, Fault
-from crucible.images import IMAGES
+from crucible.images import images_for
 from crucible.manifest import Limit, read_manifest
 from crucible.plan import minutes
 from crucible.suite import load_file, load_suite
@@ -65,7 +65,7 @@ def render(slug: str, *, lang: str = "python", action: str = DEFAULT_ACTION) -> 
     manifest = read_manifest(challenge)
     values = {
         "manifest": manifest,
-        "images": {name: IMAGES[name] for name in manifest.services},
+        "images": images_for(manifest.services, manifest.durable),
         "starter": yamlfile.read(starter / _STARTER, Starter, fault=Fault.AUTHOR),
         "uses": _uses(action, pinned=_is_pinned(action)),
         "minutes": minutes_of(slug),

@@ -266,7 +266,7 @@ def test_a_machine_without_other_users_isolates_nothing_and_says_so(base: Path) 
 
 
 def test_a_machine_without_a_firewall_says_which_ports_were_not_forbidden(base: Path) -> None:
-    assert "no firewall keeps the solution from port 6379 of an attached service" in notes_without(NET_ADMIN, base)[-1]
+    assert "no firewall keeps the solution from the services' own ports (6379)" in notes_without(NET_ADMIN, base)[-1]
 
 
 def test_a_forbidden_port_is_closed_to_the_solution_alone_until_it_is_lifted(base: Path) -> None:
@@ -295,7 +295,7 @@ def test_a_forbidden_port_is_closed_to_the_solution_alone_until_it_is_lifted(bas
         assert blocked.split()[0] != "0"
         assert blocked.split()[1] == "0"
     else:
-        assert any(f"port {port} of an attached service" in note for note in found.notes)
+        assert any(f"own ports ({port})" in note for note in found.notes)
         assert blocked.split() == ["0", "0"]
 
 

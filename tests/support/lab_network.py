@@ -26,6 +26,7 @@ class Nearby:
     source: Source = NOWHERE
     version: str = ""
     pid: int | None = None
+    ports: tuple[int, ...] = ()
 
     @classmethod
     def at(cls, port: int, name: str = "echo") -> "Nearby":

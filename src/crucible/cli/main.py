@@ -23,6 +23,7 @@ from crucible.lab import leftovers
 from crucible.plan import ROUNDS, Deadlines, UnknownNameError
 from crucible.prices import OURS
 from crucible.report.text import plain
+from crucible.services import install
 from crucible.up import up as bring_up
 from crucible.verify import Wanted
 
@@ -254,10 +255,34 @@ def up_command(folder: Path) -> None:
     _leave(partial(bring_up, folder, dict(os.environ), Console(highlight=False)))
 
 
-@main.command("services")
-def services_command() -> None:
+@main.group("services", invoke_without_command=True)
+@click.pass_context
+def services_group(context: click.Context) -> None:
     """Say which servers would be used here, from where, and how to get a missing one."""
-    sys.exit(_explained(_show_services))
+    if context.invoked_subcommand is None:
+        sys.exit(_explained(_show_services))
+
+
+@services_group.command("install")
+@click.argument("names", metavar="[SERVICE]…", nargs=-1, type=click.Choice(sorted(services.SERVICES)))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def services_install_command(names: tuple[str, ...], yes: bool) -> None:
+    """Install what is missing of these services (of all of them, if none is named) with pip, apt, Homebrew or Go.
+
+    Says first what it will run, and asks.
+    """
+    sys.exit(_explained(partial(_install, names or tuple(services.SERVICES), yes)))
+
+
+def _install(names: tuple[str, ...], yes: bool) -> int:
+    steps = install.steps((services.SERVICES[name] for name in names), os.environ, root=os.geteuid() == 0)
+    for step in steps:
+        click.echo(f"{step.service.title}: {step.words}" + (f"\n  {step.remark}" if step.remark else ""))
+    if steps and not yes:
+        click.confirm("Run this?", abort=True)
+    for step in steps:
+        install.run(step)
+    return _show_services()
 
 
 def _show_services() -> int:

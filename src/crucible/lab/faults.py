@@ -39,7 +39,7 @@ class Faults:
             yield
         finally:
             for name in names:
-                await self._lab.network.delay(name, self._lab.plan.network_ms)
+                await self._lab.network.delay(name, self._lab.delay_ms(name))
                 self._record("slow", name, begun, ms_each_way=ms)
 
     @asynccontextmanager

@@ -64,11 +64,12 @@ class Isolation:
 
     def forbid(self, ports: Iterable[int]) -> None:
         """Let no instance open a connection to one of these ports, wherever; the ways through the proxies stay open."""
-        for port in sorted(set(ports)):
-            if self._first is None or not self._reject(port):
-                self.notes.append(
-                    f"no firewall keeps the solution from port {port} of an attached service; it was only looked for"
-                )
+        open_still = [port for port in sorted(set(ports)) if self._first is None or not self._reject(port)]
+        if open_still:
+            self.notes.append(
+                f"no firewall keeps the solution from the services' own ports ({', '.join(map(str, open_still))}); "
+                "connections to them were only looked for"
+            )
 
     def _reject(self, port: int) -> bool:
         instances = f"{self._first}-{(self._first or 0) + MOST_INSTANCES - 1}"

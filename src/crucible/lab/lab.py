@@ -84,6 +84,10 @@ class RunningLab:
         """Nanoseconds since the lab was begun."""
         return time.monotonic_ns() - self.begun_ns
 
+    def delay_ms(self, service: str) -> int:
+        """How far away `service` usually is, each way."""
+        return self.plan.network_ms * SERVICES[service].far
+
     def may_keep(self, size: int) -> bool:
         """Whether a reply of `size` bytes still fits into what the run keeps."""
         self._kept += size
@@ -117,9 +121,7 @@ class RunningLab:
                     group.create_task(self.timed(name, self._start_server(name, source)))
         except* CrucibleError as failed:
             raise failed.exceptions[0] from None
-        attached = {name: it.upstream.port for name, it in self.servers.items() if it.source.kind == "attached"}
-        usual = [SERVICES[name].port for name in attached]
-        await asyncio.to_thread(self.isolation.forbid, [*attached.values(), *usual])
+        await asyncio.to_thread(self.isolation.forbid, [port for it in self.servers.values() for port in it.ports])
         await self.timed("boot", self._start_solution(built.result()))
 
     async def _build(self) -> Path:
@@ -131,26 +133,27 @@ class RunningLab:
 
     async def _start_server(self, name: str, source: Source) -> None:
         folder = self.folder / "services" / name
-        starting = asyncio.ensure_future(asyncio.to_thread(SERVICES[name].start, source, folder))
+        durable = name in self.plan.solution.manifest.durable
+        starting = asyncio.ensure_future(asyncio.to_thread(SERVICES[name].start, source, folder, durable))
         try:
             server = self.servers[name] = await asyncio.shield(starting)
         except asyncio.CancelledError:
             with suppress(CrucibleError):
                 self.servers[name] = await starting
             raise
-        port = self.probes[name] = await self.network.link(network.PROBE, server, self.plan.network_ms)
+        port = self.probes[name] = await self.network.link(network.PROBE, server, self.delay_ms(name))
         ping = await asyncio.to_thread(server.pinger, "127.0.0.1", port)
         added = await asyncio.to_thread(network.added_ms, server, ping)
         by_port = await asyncio.to_thread(strangers.sees_ports, server, await self.network.ways(name))
         del ping  # and with it its connection
         self._watches.append(Watch(server, by_port))
-        self._facts[name] = ServiceFacts(name, source.words, server.version, self.plan.network_ms, round(added, 3))
+        self._facts[name] = ServiceFacts(name, source.words, server.version, self.delay_ms(name), round(added, 3))
 
     async def _start_solution(self, tree: Path) -> None:
         for instance in self.plan.instances:
             env = {"PATH": workspace.search_path(self._environ), **self.plan.solution.manifest.settings}
             for server in self.servers.values():
-                port = await self.network.link(instance.name, server, self.plan.network_ms)
+                port = await self.network.link(instance.name, server, self.delay_ms(server.name))
                 env |= server.environment("127.0.0.1", port)
             log, place = self.logs / f"{instance.name}.log", self.folder / "work" / instance.name
             confined = self.isolation.confine(instance.name)
@@ -168,7 +171,7 @@ class RunningLab:
         """The environment in which a process started by hand reaches the same services, through the same network."""
         found: dict[str, str] = {}
         for server in self.servers.values():
-            port = await self.network.link("hand.0", server, self.plan.network_ms)
+            port = await self.network.link("hand.0", server, self.delay_ms(server.name))
             found |= server.environment("127.0.0.1", port)
         return found
 

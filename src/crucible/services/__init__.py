@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 from crucible.errors import CrucibleError, Fault
-from crucible.services import postgres, redis
+from crucible.services import postgres, rabbitmq, redis, s3
 from crucible.services.base import Server, Service, Source
 
-SERVICES: dict[str, Service] = {service.name: service for service in (postgres.SERVICE, redis.SERVICE)}
+SERVICES: dict[str, Service] = {
+    service.name: service for service in (postgres.SERVICE, redis.SERVICE, rabbitmq.SERVICE, s3.SERVICE)
+}
 
 __all__ = ["SERVICES", "Server", "Service", "Source", "locate"]
 

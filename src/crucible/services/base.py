@@ -1,13 +1,18 @@
 """The interface of a backing service: where a server can be had, how it is started, and what is asked of it."""
 
 import os
+import random
 import shutil
+import socket
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
+
+import psutil
 
 from crucible.child import server_user
 from crucible.errors import CrucibleError, Fault
@@ -58,6 +63,10 @@ class Server(Protocol):
     def pid(self) -> int | None:
         """The root of its process tree; None for an attached server."""
 
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """TCP ports that lead to it past the lab network, which the solution is kept from."""
+
     def environment(self, host: str, port: int) -> dict[str, str]:
         """What the solution is given to reach it at `host:port`."""
 
@@ -84,6 +93,14 @@ class Server(Protocol):
         """End it and take away what it made; safe to call twice."""
 
 
+class Start(Protocol):
+    def __call__(self, source: Source, folder: Path, durable: bool = False) -> Server:
+        """Start a server in an empty folder, ready to answer. Raises a CrucibleError where it cannot.
+
+        `durable`: by its service card it keeps what it holds over a crash, where it could also be a cache.
+        """
+
+
 @dataclass(frozen=True)
 class Service:
     """A kind of service."""
@@ -94,9 +111,12 @@ class Service:
     """The one that its servers usually listen on."""
     locate: Callable[[Mapping[str, str]], Source | None]
     """The source that would be used in this environment, if any."""
-    start: Callable[[Source, Path], Server]
-    """Start a server in an empty folder, ready to answer. Raises a CrucibleError where it cannot."""
+    start: Start
     how_to_get: str
+    packages: Mapping[str, str]
+    """What would bring a server, by who installs it (`pip`, `apt`, `brew` or `go`), the best first."""
+    far: int = 1
+    """How many times further away than the others it usually is."""
 
 
 def attached(environ: Mapping[str, str], name: str, port: int) -> Source | None:
@@ -114,6 +134,29 @@ def attached(environ: Mapping[str, str], name: str, port: int) -> Source | None:
             fault=Fault.CRUCIBLE,
         ) from error  # fmt: skip
     return Source("attached", address, url, environ.get(f"CRUCIBLE_{name.upper()}_CONTAINER") or None)
+
+
+LOWEST, HIGHEST = 10_000, 32_767
+"""Ports that the system hands out to nobody by itself: a connection may not take one while its server is restarted."""
+
+
+def free_ports(number: int) -> tuple[int, ...]:
+    """So many TCP ports of 127.0.0.1 that nobody uses."""
+    found: list[int] = []
+    while len(found) < number:
+        port = random.randint(LOWEST, HIGHEST)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found += [port] if port not in found else []
+    return tuple(found)
+
+
+def clients_of(port: int) -> list[int]:
+    """The ports of those who are connected to `port` on this machine, this process's own connections left out."""
+    connected = [it for it in psutil.net_connections("tcp") if it.status == psutil.CONN_ESTABLISHED]
+    mine = {it.laddr.port for it in connected if it.laddr and it.pid == os.getpid()}
+    there = [it.raddr.port for it in connected if it.laddr and it.raddr and it.laddr.port == port]
+    return [client for client in there if client not in mine]
 
 
 def own(folder: Path) -> None:

@@ -26,6 +26,17 @@ def start(source: Source) -> None:
         )  # fmt: skip
 
 
+def logs(source: Source) -> str:
+    """What it has printed so far; nothing where its container is not known."""
+    if source.container is None:
+        return ""
+    try:
+        done = subprocess.run(["docker", "logs", source.container], capture_output=True, timeout=DOCKER_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return (done.stdout + done.stderr).decode(errors="replace")
+
+
 def _docker(*command: str) -> str | None:
     """What went wrong, if something did."""
     try:

