@@ -13,7 +13,7 @@ from support.evidence_builder import EVIDENCE, op, recording
 
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Evidence, FaultEvent, Problem, from_json, json_schema, to_json
-from crucible.lab.observer import DEEPEST, _can_be_kept, _json
+from crucible.lab.untrusted import DEEPEST, can_be_kept, parse
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -30,7 +30,7 @@ def again(evidence: Evidence, folder: Path) -> Evidence:
 
 def answered(body: bytes) -> Evidence:
     """Evidence of one request that was answered so."""
-    return replace(EVIDENCE, recordings=(recording("race", (op(reply=_json(body)),)),))
+    return replace(EVIDENCE, recordings=(recording("race", (op(reply=parse(body)),)),))
 
 
 def nested(depth: int) -> bytes:
@@ -48,7 +48,7 @@ def test_a_whole_run_is_the_same_when_read_again(tmp_path: Path) -> None:
 def test_any_json_that_is_kept_is_kept_as_it_is(tmp_path_factory: pytest.TempPathFactory, value: JsonValue) -> None:
     evidence = answered(json.dumps(value).encode())
     assert again(evidence, tmp_path_factory.getbasetemp()) == evidence
-    if _can_be_kept(value):
+    if can_be_kept(value):
         assert evidence.recordings[0].ops[0].reply == value
 
 
@@ -94,12 +94,12 @@ def test_no_reply_breaks_the_evidence(tmp_path: Path, body: bytes) -> None:
     ],
 )
 def test_what_evidence_cannot_hold_is_no_json(body: bytes, kept: JsonValue) -> None:
-    assert _json(body) == kept
+    assert parse(body) == kept
 
 
 def test_deep_json_is_kept_to_a_depth() -> None:
-    assert _json(nested(DEEPEST)) == cast(JsonValue, json.loads(nested(DEEPEST)))
-    assert _json(nested(DEEPEST + 1)) is None
+    assert parse(nested(DEEPEST)) == cast(JsonValue, json.loads(nested(DEEPEST)))
+    assert parse(nested(DEEPEST + 1)) is None
 
 
 @pytest.mark.parametrize(

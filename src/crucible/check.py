@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue as JsonValue  # a challenge writes JSON, and imports nothing else
 
-from crucible.evidence import FaultEvent, Op, Problem
+from crucible.evidence import Attempt, FaultEvent, Op, Problem
 
 Phase = Literal["contact", "race", "steady", "fault"]
 """`contact` comes first and decides whether there is anything to grade; `steady` scenarios run side by side;
@@ -78,6 +78,8 @@ class History:
     services: tuple[str, ...]
     declares: dict[str, str]
     problems: tuple[Problem, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    """Every call of the sink while any scenario ran, in the order in which they were decided."""
     lag_ms: float = 0.0
     """How late the grader was itself, in ms: 99th percentile of the worst scenario."""
 
@@ -99,8 +101,47 @@ class Call:
     content_type: str = "application/json"
     timeout_s: float = 5.0
     client: str = "grader"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further ones, such as `Idempotency-Key`; the challenge's own words, so trusted."""
     json_reply: bool = True
     """Whether the contract promises JSON with a 2xx: then a reply that is none leaves the outcome unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkFault:
+    """What is wrong with one channel of the sink (F8)."""
+
+    errors: float = 0.0
+    """The largest share of calls that fail, half of them after they had their effect. It grows with the calls of the
+    last second, to all of it at `most_per_s`; a key that has failed four times fails no more."""
+    outage: bool = False
+    """503 to every call, without an effect."""
+    hangs: bool = False
+    """No call is answered before the fault is over, nor has an effect."""
+    delay_ms: int = 20
+    """From the call to its answer."""
+    most_per_s: float = 100.0
+    """Calls of the last second from which on they are told 429, `Retry-After: 1`."""
+
+
+class Sink(Protocol):
+    """The grader's own provider, which the solution calls: `POST {SINK_URL}/CHANNEL/send`."""
+
+    @property
+    def attempts(self) -> Sequence[Attempt]:
+        """Every call so far, in the order in which they were decided."""
+
+    def reject(self, recipient: str) -> None:
+        """From now on whatever is sent to this recipient (the body's `to`) is refused for good, with 400."""
+
+    def fault(self, channel: str, fault: SinkFault) -> AbstractAsyncContextManager[None]:
+        """While open, the channel is under this fault."""
+
+    async def next_call(self, channel: str | None = None) -> Attempt:
+        """The next call (of `channel`), as soon as it is decided and before it is answered."""
+
+    async def caller(self, attempt: Attempt) -> str | None:
+        """The instance that makes it, while it is not answered; None where that cannot be seen."""
 
 
 class Lab(Protocol):
@@ -116,6 +157,10 @@ class Lab(Protocol):
 
     @property
     def mode(self) -> Mode: ...
+
+    @property
+    def sink(self) -> Sink:
+        """Of a challenge whose manifest has one."""
 
     def now_ns(self) -> int:
         """Nanoseconds since the start of the run, on the clock of `Op.sent_ns`."""

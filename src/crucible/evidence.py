@@ -33,6 +33,8 @@ class Request:
     path: str
     body: JsonValue = None
     """The JSON sent; a body that is not JSON, or over 2 KiB, is described in words."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Those that the scenario chose, such as `Idempotency-Key`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,29 @@ class Op:
     sent_ns: int
     received_ns: int
     """When the answer was complete, or when the grader stopped waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call that the solution made of the grader's sink."""
+
+    number: int
+    """In the order in which they were decided, from 0."""
+    path: str
+    key: str | None
+    """Its `Idempotency-Key`."""
+    body: JsonValue
+    """The JSON sent; None where it was none."""
+    at_ns: int
+    """When it was decided: all of its request was there."""
+    status: int | None
+    """What it was told, or was going to be; None where it was left to hang to the end."""
+    effect: bool
+    """Whether it had one: what it asked for was done then, whatever was answered."""
+    why: str
+    """What it came to, in words: `delivered`, `repeated`, `outage`, …"""
+    answered_ns: int | None
+    """When the answer was handed over; None where its connection was gone by then."""
 
 
 ENDINGS = frozenset({"died", "out_of_memory", "too_many_processes"})
@@ -195,6 +220,7 @@ class Part:
     load: tuple[LoadBlock, ...]
     traffic: tuple[Traffic, ...]
     usage: tuple[Usage, ...]
+    attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +291,8 @@ class Evidence:
     """At rising rates, in a full grade: where the design's knee is."""
     parts: tuple[Part, ...] = ()
     """The same with other numbers of replicas, in a full grade."""
+    attempts: tuple[Attempt, ...] = ()
+    """Every call of the grader's sink while a scenario ran."""
     notes: tuple[str, ...] = ()
     """What a reader must know of this run: what was not isolated, what an earlier run had left behind."""
     bypasses: tuple[str, ...] = ()
@@ -278,7 +306,7 @@ class Evidence:
             if part.replicas == replicas:
                 return replace(
                     self, replicas=replicas, checks=part.checks, recordings=part.recordings, load=part.load, ramp=(),
-                    traffic=part.traffic, usage=part.usage, parts=(),
+                    traffic=part.traffic, usage=part.usage, attempts=part.attempts, parts=(),
                 )  # fmt: skip
         return None
 

@@ -47,6 +47,7 @@ def history(recordings: Sequence[Recording], evidence: Evidence) -> History:
             sorted((event for recording in recordings for event in recording.events), key=lambda event: event.at_ns)
         ),
         facts=facts,
+        attempts=evidence.attempts,
         replicas=evidence.replicas,
         services=tuple(service.name for service in evidence.services),
         declares=dict(evidence.declares),

@@ -101,6 +101,8 @@ class Manifest:
     profiles: tuple[Profile, ...]
     """The first is judged where the learner has chosen none."""
     declares: dict[str, Declaration] = field(default_factory=dict)
+    sink: bool = False
+    """Whether solutions deliver to a provider of the grader's, which they find in `SINK_URL`."""
     durable: tuple[Literal["redis"], ...] = ()
     """The offered services that keep what they hold over a crash, where they could also be caches."""
     settings: dict[str, str] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from crucible import __version__, challenges
 from crucible.check import Scenario
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import (
+    Attempt,
     Evidence,
     LoadBlock,
     Machine,
@@ -89,10 +90,17 @@ async def run(
         ramp=whole.ramp,
         parts=tuple(
             Part(
-                other.replicas, tuple(check.id for check in other.checks), it.recordings, it.load, it.traffic, it.usage
+                other.replicas,
+                tuple(check.id for check in other.checks),
+                it.recordings,
+                it.load,
+                it.traffic,
+                it.usage,
+                it.attempts,
             )
             for other, it in zip(plan.others, others, strict=False)
         ),
+        attempts=whole.attempts,
         notes=tuple(dict.fromkeys(note for part in seen for note in part.notes)),
         bypasses=tuple(dict.fromkeys(bypass for part in seen for bypass in part.bypasses)),
     )
@@ -109,6 +117,7 @@ class _Seen:
     usage: tuple[Usage, ...]
     services: tuple[ServiceFacts, ...]
     timings: tuple[Timing, ...]
+    attempts: tuple[Attempt, ...]
     notes: tuple[str, ...]
     bypasses: tuple[str, ...]
 
@@ -138,7 +147,7 @@ async def _part(
             recordings += await _observe(plan, lab, progress, faults)
         return _Seen(
             tuple(recordings), load, ramp, await lab.traffic(), await lab.usage(), lab.service_facts,
-            tuple(lab.timings), tuple(lab.isolation.notes), lab.bypasses,
+            tuple(lab.timings), lab.attempts, tuple(lab.isolation.notes), lab.bypasses,
         )  # fmt: skip
 
 

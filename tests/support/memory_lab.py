@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from pydantic import JsonValue
 
-from crucible.check import Call, Mode, NetworkFault
+from crucible.check import Call, Mode, NetworkFault, Sink
 from crucible.evidence import FaultEvent, Op, Request, Result
 
 MS = 1_000_000
@@ -72,6 +72,10 @@ class Solution(Protocol):
 
 class MemoryLab:
     mode: Mode = "quick"
+
+    @property
+    def sink(self) -> Sink:
+        raise NotImplementedError  # the limiters deliver nothing
 
     def __init__(self, solution: Any, replicas: int = 2, services: tuple[str, ...] = ("redis",)) -> None:
         self.solution = solution

@@ -6,7 +6,7 @@ A hidden retry would destroy the account of what is unknown, so there is none, n
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import httptools
@@ -15,6 +15,7 @@ MAX_REPLY = 4 << 20
 """Bytes of one reply, head included, after which the connection is dropped."""
 
 
+NO_HEADERS: Mapping[str, str] = {}
 MAX_IDLE_S = 1.0
 """After this long an idle connection is given up, before its other side does so just as a request is on its way."""
 
@@ -237,9 +238,13 @@ def _is_fresh(connection: _Connection) -> bool:
     return connection.open
 
 
-def encode(method: str, host: str, port: int, path: str, body: bytes | None, content_type: str) -> bytes:
-    """The bytes of a request. `path` is trusted: it is the challenge's."""
+def encode(
+    method: str, host: str, port: int, path: str, body: bytes | None, content_type: str,
+    headers: Mapping[str, str] = NO_HEADERS,
+) -> bytes:  # fmt: skip
+    """The bytes of a request. `path` and `headers` are trusted: they are the challenge's."""
     head = [f"{method} {path} HTTP/1.1", f"Host: {host}:{port}", "Accept: application/json", "User-Agent: crucible"]
+    head += [f"{name}: {value}" for name, value in headers.items()]
     if body is not None:
         head += [f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
     return ("\r\n".join(head) + "\r\n\r\n").encode() + (body or b"")

@@ -4,16 +4,18 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from crucible.check import NetworkFault
-from crucible.evidence import FaultEvent
+from crucible.check import NetworkFault, SinkFault
+from crucible.evidence import Attempt, FaultEvent
 
 if TYPE_CHECKING:
+    from crucible.lab import sink as sinks
     from crucible.lab.instance import Running
     from crucible.lab.lab import RunningLab
 
@@ -26,8 +28,9 @@ class Faults:
     def __init__(self, lab: "RunningLab", happened: Callable[[FaultEvent], None]) -> None:
         self._lab = lab
         self._happened = happened
+        self.sink = _Sink(self, lab)
 
-    def _record(self, kind: str, subject: str, begun_ns: int, **detail: JsonValue) -> None:
+    def record(self, kind: str, subject: str, begun_ns: int, **detail: JsonValue) -> None:
         self._happened(FaultEvent(kind, subject, begun_ns, self._lab.now_ns(), detail))
 
     @asynccontextmanager
@@ -40,7 +43,7 @@ class Faults:
         finally:
             for name in names:
                 await self._lab.network.delay(name, self._lab.delay_ms(name))
-                self._record("slow", name, begun, ms_each_way=ms)
+                self.record("slow", name, begun, ms_each_way=ms)
 
     @asynccontextmanager
     async def network(self, service: str, kind: NetworkFault, most: int) -> AsyncIterator[None]:
@@ -51,12 +54,12 @@ class Faults:
             yield
         finally:
             did = await self._lab.network.heal(service)
-            self._record(kind, service, begun, a_connect_met=seen, requests_in_flight=in_flight, **did)
+            self.record(kind, service, begun, a_connect_met=seen, requests_in_flight=in_flight, **did)
 
     async def reset(self, service: str) -> None:
         begun, in_flight = self._lab.now_ns(), self._lab.client.in_flight
         number = await self._lab.network.reset(service)
-        self._record("reset", service, begun, connections_reset=number, requests_in_flight=in_flight)
+        self.record("reset", service, begun, connections_reset=number, requests_in_flight=in_flight)
 
     async def crash(self, service: str, down_s: float) -> None:
         """While it is down its port refuses connections, as a crashed server's does."""
@@ -72,7 +75,7 @@ class Faults:
             await asyncio.to_thread(server.restart)
         finally:
             did = await self._lab.network.heal(service)
-        self._record("crash", service, begun, gone_after_ms=(gone - begun) / 1e6, requests_in_flight=in_flight, **did)
+        self.record("crash", service, begun, gone_after_ms=(gone - begun) / 1e6, requests_in_flight=in_flight, **did)
 
     async def kill(self, instances: tuple[str, ...]) -> None:
         begun, in_flight, victims = self._lab.now_ns(), self._lab.client.in_flight, self._chosen(instances)
@@ -80,19 +83,19 @@ class Faults:
             running.strike()
         killed = await asyncio.gather(*(asyncio.to_thread(running.kill) for running in victims))
         for running, number in zip(victims, killed, strict=True):
-            self._record("kill", running.name, begun, further_processes=number, requests_in_flight=in_flight,
+            self.record("kill", running.name, begun, further_processes=number, requests_in_flight=in_flight,
                          status=running.ended)  # fmt: skip
 
     async def start(self, instances: tuple[str, ...]) -> None:
         begun, chosen = self._lab.now_ns(), self._chosen(instances)
         await self._lab.start(chosen)
         for running in chosen:
-            self._record("start", running.name, begun)
+            self.record("start", running.name, begun)
 
     async def terminate(self, instance: str, grace_s: float) -> None:
         begun, in_flight, running = self._lab.now_ns(), self._lab.client.in_flight, self._chosen((instance,))[0]
         status, killed = await asyncio.to_thread(running.terminate, grace_s)
-        self._record("terminate", instance, begun, status=status, killed_after_grace=killed,
+        self.record("terminate", instance, begun, status=status, killed_after_grace=killed,
                      requests_in_flight=in_flight)  # fmt: skip
 
     @asynccontextmanager
@@ -106,11 +109,52 @@ class Faults:
         finally:
             for running in chosen:
                 await asyncio.to_thread(running.signal_all, signal.SIGCONT)
-                self._record("pause", running.name, begun, processes=stopped.get(running.name, 0),
+                self.record("pause", running.name, begun, processes=stopped.get(running.name, 0),
                              requests_in_flight=in_flight)  # fmt: skip
 
     def _chosen(self, instances: tuple[str, ...]) -> "list[Running]":
         return [self._lab.instances[name] for name in instances]
+
+
+class _Sink:
+    """Implements `check.Sink` for one scenario."""
+
+    def __init__(self, faults: Faults, lab: "RunningLab") -> None:
+        self._faults = faults
+        self._lab = lab
+
+    @property
+    def _sink(self) -> "sinks.Sink":
+        assert self._lab.sink is not None, "the challenge's manifest has no `sink: true`"
+        return self._lab.sink
+
+    @property
+    def attempts(self) -> Sequence[Attempt]:
+        return self._sink.attempts
+
+    def reject(self, recipient: str) -> None:
+        self._sink.ledger.rejected.add(recipient)
+
+    @asynccontextmanager
+    async def fault(self, channel: str, fault: SinkFault) -> AsyncIterator[None]:
+        begun, before = self._lab.now_ns(), len(self._sink.attempts)
+        self._sink.set_fault(channel, fault)
+        try:
+            yield
+        finally:
+            self._sink.heal(channel)
+            hit = sum(it.path.split("/")[1] == channel for it in self._sink.attempts[before:])
+            self._faults.record("sink", channel, begun, calls=hit, **asdict(fault))
+
+    async def next_call(self, channel: str | None = None) -> Attempt:
+        return await self._sink.next_call(channel)
+
+    async def caller(self, attempt: Attempt) -> str | None:
+        port = self._sink.port_of(attempt)
+        for name, running in self._lab.instances.items():
+            if port is not None and await asyncio.to_thread(running.holds, port):
+                return name
+        return None
 
 
 def _stop(running: "Running") -> int:

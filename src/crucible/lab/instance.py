@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +19,8 @@ from crucible.lab.client import Client, encode
 from crucible.lab.isolation import hand_over
 from crucible.lab.workspace import cut, tail, working_copy
 from crucible.plan import Instance
+from crucible.ports import free_port
 
-PORTS = range(20_000, 32_000)
-"""Below the ephemeral range, so that no outgoing connection takes a port between two starts."""
-_given: set[int] = set()
 PROBE_S = 2.0
 
 
@@ -168,6 +164,14 @@ class Running:
             excerpt=tail(self.log),
         )
 
+    def holds(self, port: int) -> bool:
+        """Whether one of its processes has a TCP connection from this local port."""
+        for process in self._child.tree() if self._child is not None else []:
+            with contextlib.suppress(psutil.Error):
+                if any(c.laddr and c.laddr.port == port for c in process.net_connections("tcp")):
+                    return True
+        return False
+
     def _listening(self) -> set[int]:
         """Ports that the process tree listens on."""
         ports: set[int] = set()
@@ -175,19 +179,3 @@ class Running:
             with contextlib.suppress(psutil.Error):
                 ports |= {c.laddr.port for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
         return ports
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 on which nothing listens now."""
-    for port in random.sample(sorted(set(PORTS) - _given), 200):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            _given.add(port)  # its owner may be slow to listen
-            return port
-    raise CrucibleError(
-        "no free port was found", where=f"127.0.0.1:{PORTS.start}-{PORTS.stop}", fix="end what listens there",
-        fault=Fault.CRUCIBLE,
-    )  # fmt: skip

@@ -16,8 +16,9 @@ from pydantic import JsonValue
 from crucible import services
 from crucible.child import family, kill_all
 from crucible.errors import CrucibleError
-from crucible.evidence import FaultEvent, ServiceFacts, Timing, Traffic, Usage
+from crucible.evidence import Attempt, FaultEvent, ServiceFacts, Timing, Traffic, Usage
 from crucible.lab import isolation, leftovers, network, strangers, workspace
+from crucible.lab import sink as sinks
 from crucible.lab.accounting import Accounts
 from crucible.lab.client import Client
 from crucible.lab.instance import Running
@@ -60,6 +61,7 @@ class RunningLab:
         self._network: network.Network | None = None
         self.accounts = Accounts(self._roots)
         self._watches: list[Watch] = []
+        self.sink: sinks.Sink | None = sinks.Sink(plan.seed, self.now_ns) if plan.solution.manifest.sink else None
         self._kept = 0
         self._traffic_before: tuple[Traffic, ...] = ()
         self._operations_before: dict[str, dict[str, int]] = {}
@@ -113,6 +115,8 @@ class RunningLab:
         self.isolation = await asyncio.to_thread(
             isolation.isolate, self.folder, [work, builds, home], tools, self._hidden
         )
+        if self.sink is not None:
+            await self.sink.start()
         self._network = network.Network.start(self.folder, self.logs / "network.log")
         try:
             async with asyncio.TaskGroup() as group:
@@ -151,7 +155,7 @@ class RunningLab:
 
     async def _start_solution(self, tree: Path) -> None:
         for instance in self.plan.instances:
-            env = {"PATH": workspace.search_path(self._environ), **self.plan.solution.manifest.settings}
+            env = {"PATH": workspace.search_path(self._environ), **self.plan.solution.manifest.settings, **self._sunk}
             for server in self.servers.values():
                 port = await self.network.link(instance.name, server, self.delay_ms(server.name))
                 env |= server.environment("127.0.0.1", port)
@@ -167,9 +171,18 @@ class RunningLab:
             await asyncio.to_thread(running.start)
         await self._wait_for([running for running in instances if running.instance.answers_http])
 
+    @property
+    def _sunk(self) -> dict[str, str]:
+        return {"SINK_URL": f"http://127.0.0.1:{self.sink.port}"} if self.sink is not None else {}
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """What the sink kept."""
+        return tuple(self.sink.attempts) if self.sink is not None else ()
+
     async def urls(self) -> dict[str, str]:
         """The environment in which a process started by hand reaches the same services, through the same network."""
-        found: dict[str, str] = {}
+        found = dict(self._sunk)
         for server in self.servers.values():
             port = await self.network.link("hand.0", server, self.delay_ms(server.name))
             found |= server.environment("127.0.0.1", port)
@@ -195,6 +208,8 @@ class RunningLab:
     async def watched(self, observer: Observer) -> AsyncIterator[None]:
         """While open, what happens to the solution's processes is recorded by `observer`."""
         self._observers.append(observer)
+        if self.sink is not None:
+            self.sink.keeping += 1
         while self._untold:
             self._tell(self._untold.pop(0))
         try:
@@ -202,6 +217,8 @@ class RunningLab:
             self._notice_deaths()
         finally:
             self._observers.remove(observer)
+            if self.sink is not None:
+                self.sink.keeping -= 1
 
     def _notice_deaths(self) -> None:
         for running in self.instances.values():
@@ -308,6 +325,8 @@ class RunningLab:
     def close(self) -> None:
         """End everything that was started. Never raises; safe after a partial boot."""
         self.client.close()
+        if self.sink is not None:
+            self.sink.close()
         for running in self.instances.values():
             running.strike()
         for running in self.instances.values():

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from crucible.check import Call, Mode, NetworkFault
+from crucible.check import Call, Mode, NetworkFault, Sink
 from crucible.evidence import FaultEvent, Op, Problem, Recording, Request, Result
+from crucible.lab import untrusted
 from crucible.lab.client import Reply, encode
 from crucible.lab.faults import Faults
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 SHOWN_BODY = 2048
 """Bytes of a request's body that evidence keeps as they are."""
-DEEPEST = 64
-"""Levels of a JSON value that evidence keeps; those who read it again stop at about 200."""
 
 
 class Observer:
@@ -58,7 +57,7 @@ class Observer:
         body = call.raw
         if body is None and call.body is not None:
             body = json.dumps(call.body).encode()
-        request = encode(call.method, "localhost", running.port, call.path, body, call.content_type)
+        request = encode(call.method, "localhost", running.port, call.path, body, call.content_type, call.headers)
         reply = await self._lab.client.request(running.host, running.port, request, call.timeout_s)
         op = _op(call, body, reply, self._lab)
         self._ops.append(op)
@@ -117,6 +116,10 @@ class Observer:
     def paused(self, *instances: str) -> AbstractAsyncContextManager[None]:
         return self._faults.paused(instances)
 
+    @property
+    def sink(self) -> Sink:
+        return self._faults.sink
+
     async def footprint(self) -> dict[str, int]:
         return await self._lab.footprint()
 
@@ -160,7 +163,7 @@ def _op(call: Call, body: bytes | None, reply: Reply, lab: "RunningLab") -> Op:
         client=call.client,
         name=call.name,
         target=call.target,
-        request=Request(call.method, call.path, _shown(call, body)),
+        request=Request(call.method, call.path, _shown(call, body), dict(call.headers)),
         result=result,
         status=reply.status,
         reply=content,
@@ -171,7 +174,7 @@ def _op(call: Call, body: bytes | None, reply: Reply, lab: "RunningLab") -> Op:
 
 
 def _shown(call: Call, body: bytes | None) -> JsonValue:
-    if call.raw is not None or (body is not None and len(body) > SHOWN_BODY) or not _can_be_kept(call.body):
+    if call.raw is not None or (body is not None and len(body) > SHOWN_BODY) or not untrusted.can_be_kept(call.body):
         start = (body or b"")[:60].decode("utf-8", "replace")
         return f"{len(body or b'')} bytes of {call.content_type}: {start}"
     return call.body
@@ -182,41 +185,13 @@ def classify(reply: Reply, json_reply: bool, lab: "RunningLab") -> tuple[Result,
     if reply.status is None:
         return (Result.REFUSED if reply.never_sent else Result.UNKNOWN), None, reply.error
     if reply.status >= 500:
-        return Result.UNKNOWN, _json(reply.body), f"answered {reply.status}"
+        return Result.UNKNOWN, untrusted.parse(reply.body), f"answered {reply.status}"
     if reply.status >= 400:
-        return Result.REFUSED, _json(reply.body), None
+        return Result.REFUSED, untrusted.parse(reply.body), None
     if reply.body and not lab.may_keep(len(reply.body)):
         return Result.UNKNOWN, None, "the replies of this run are larger than the grader keeps"
-    content = _json(reply.body)
+    content = untrusted.parse(reply.body)
     if content is None and json_reply and reply.status < 300:
         start = reply.body[:60].decode("utf-8", "replace")
         return Result.UNKNOWN, None, f"answered {reply.status} with a body that is not JSON: {start!r}"
     return Result.OK, content, None
-
-
-def _json(body: bytes) -> JsonValue:
-    """The JSON in `body`, in a form that can be written again; None where it is not JSON (RFC 8259, so no NaN)."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
-    try:
-        parsed: JsonValue = json.loads(body, parse_constant=refuse)
-    except (ValueError, RecursionError):
-        return None
-    return parsed if _can_be_kept(parsed) else None
-
-
-def _can_be_kept(value: JsonValue) -> bool:
-    """Whether evidence.json can hold `value`: no half of a surrogate pair, no number past a double, nothing deep."""
-    try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        return False
-    level = [value]
-    for _ in range(DEEPEST):
-        inner = (it.values() if isinstance(it, dict) else it for it in level if isinstance(it, dict | list))
-        level = [one for them in inner for one in them]
-        if not level:
-            return True
-    return False

@@ -1,12 +1,9 @@
 """The interface of a backing service: where a server can be had, how it is started, and what is asked of it."""
 
 import os
-import random
 import shutil
-import socket
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -134,21 +131,6 @@ def attached(environ: Mapping[str, str], name: str, port: int) -> Source | None:
             fault=Fault.CRUCIBLE,
         ) from error  # fmt: skip
     return Source("attached", address, url, environ.get(f"CRUCIBLE_{name.upper()}_CONTAINER") or None)
-
-
-LOWEST, HIGHEST = 10_000, 32_767
-"""Ports that the system hands out to nobody by itself: a connection may not take one while its server is restarted."""
-
-
-def free_ports(number: int) -> tuple[int, ...]:
-    """So many TCP ports of 127.0.0.1 that nobody uses."""
-    found: list[int] = []
-    while len(found) < number:
-        port = random.randint(LOWEST, HIGHEST)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found += [port] if port not in found else []
-    return tuple(found)
 
 
 def clients_of(port: int) -> list[int]:

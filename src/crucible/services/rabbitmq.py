@@ -17,8 +17,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from crucible.child import Child, wait_until
 from crucible.errors import CrucibleError, Fault
+from crucible.ports import free_port
 from crucible.services import container
-from crucible.services.base import Server, Service, Source, Upstream, attached, clients_of, free_ports, on_path, own
+from crucible.services.base import Server, Service, Source, Upstream, attached, clients_of, on_path, own
 
 if TYPE_CHECKING:
     import requests
@@ -192,7 +193,7 @@ class _Started(_RabbitMQ):
     def __init__(self, source: Source, folder: Path) -> None:
         own(folder)
         self.source = source
-        self.ports = listener, management, metrics, dist, mapper = free_ports(5)
+        listener, management, metrics, dist, mapper = self.ports = tuple(free_port() for _ in range(5))
         self._listens_on = listener
         self.upstream = Upstream(host="127.0.0.1", port=listener)
         self._api = f"http://127.0.0.1:{management}"

@@ -21,8 +21,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from crucible.check import NotCausedError
 from crucible.child import Child, wait_until
 from crucible.errors import CrucibleError, Fault
+from crucible.ports import free_port
 from crucible.services import container
-from crucible.services.base import Server, Service, Source, Upstream, attached, clients_of, free_ports, on_path, own
+from crucible.services.base import Server, Service, Source, Upstream, attached, clients_of, on_path, own
 
 START_S = 20.0
 PORT = 7070
@@ -152,8 +153,8 @@ class _Started(_S3):
     def __init__(self, source: Source, folder: Path) -> None:
         own(folder)
         self.source = source
-        self.ports = free_ports(1)
-        self.upstream = Upstream(host="127.0.0.1", port=self.ports[0])
+        self.upstream = Upstream(host="127.0.0.1", port=free_port())
+        self.ports = (self.upstream.port,)
         self._keys = (secrets.token_hex(10), secrets.token_urlsafe(24))
         self._folder = folder
         self._own = Counter()

@@ -1,0 +1,119 @@
+"""A solution that delivers to the sink: who calls is known while the call is under way, and faults strike just then."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+from support.solutions import temporary_folder, write_solution
+
+from crucible.check import SinkFault, Suite
+from crucible.evidence import Attempt, FaultEvent
+from crucible.lab.lab import RunningLab, open_lab
+from crucible.lab.observer import Observer
+from crucible.plan import make_plan
+from crucible.solution import read_solution
+
+WEB = """
+    import http.server, os
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+WORKER = """
+import itertools, json, os, time, urllib.error, urllib.request
+
+for number in itertools.count():
+    key = f"{os.environ['INSTANCE_ID']}/{os.getpid()}/{number}"
+    request = urllib.request.Request(
+        os.environ["SINK_URL"] + "/email/send", json.dumps({"to": "u", "ref": key}).encode(),
+        {"Content-Type": "application/json", "Idempotency-Key": key},
+    )
+    try:
+        urllib.request.urlopen(request, timeout=5).read()
+    except (OSError, urllib.error.URLError):
+        pass
+    time.sleep(0.05)
+"""
+
+
+@dataclass(frozen=True)
+class Booted:
+    lab: RunningLab
+    runner: asyncio.Runner
+
+
+@pytest.fixture
+def booted() -> Iterator[Booted]:
+    with temporary_folder() as folder, asyncio.Runner() as runner:
+        written = write_solution(
+            folder / "solution", WEB,
+            processes="{web: {command: python3 app.py}, worker: {command: python3 worker.py, replicas: 2}}",
+        )  # fmt: skip
+        (written / "worker.py").write_text(WORKER)
+        solution = read_solution(written)
+        solution = replace(solution, manifest=replace(solution.manifest, sink=True))
+        environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
+        opened = open_lab(make_plan(solution, Suite((), ()), seed=1), folder / "logs", environ)
+        lab = runner.run(opened.__aenter__())
+        try:
+            runner.run(lab.boot())
+            yield Booted(lab, runner)
+        finally:
+            runner.run(opened.__aexit__(None, None, None))
+
+
+def test_a_worker_is_killed_in_the_middle_of_its_call(booted: Booted) -> None:
+    async def strike() -> tuple[Attempt, str | None, tuple[FaultEvent, ...]]:
+        observer = Observer(booted.lab, "scenario", "fault")
+        async with booted.lab.watched(observer):
+            async with observer.sink.fault("email", SinkFault(delay_ms=500)):
+                call = await observer.sink.next_call("email")
+                caller = await observer.sink.caller(call)
+                assert caller is not None
+                await observer.kill(caller)
+                assert booted.lab.now_ns() - call.at_ns < 500_000_000, "the machine was too slow to tell"
+                await observer.sleep(0.6)
+            await observer.start(caller)
+            await observer.sleep(0.3)
+        return booted.lab.attempts[call.number], caller, observer.recording(None).events
+
+    call, caller, events = booted.runner.run(strike())
+    assert caller is not None
+    assert str(call.key).startswith(f"{caller}/"), "it was that worker's call"
+    assert (call.effect, call.answered_ns) == (True, None), "the effect stands, and nobody heard of it"
+    later = [it for it in booted.lab.attempts if str(it.key).startswith(f"{caller}/") and it.number > call.number]
+    assert later, "the worker came back"
+    assert {event.kind for event in events} == {"kill", "sink", "start"}
+    (fault,) = (event for event in events if event.kind == "sink")
+    assert (fault.subject, fault.detail["delay_ms"]) == ("email", 500)
+    assert int(str(fault.detail["calls"])) >= 1
+
+
+def test_a_paused_worker_is_silent_and_goes_on(booted: Booted) -> None:
+    async def pause() -> tuple[set[str], set[str]]:
+        observer = Observer(booted.lab, "scenario", "fault")
+
+        async def seen(seconds: float) -> set[str]:
+            first = len(observer.sink.attempts)
+            await observer.sleep(seconds)
+            return {str(it.key).partition("/")[0] for it in observer.sink.attempts[first:]}
+
+        async with booted.lab.watched(observer):
+            async with observer.paused("worker.0"):
+                await observer.sleep(0.2)
+                meanwhile = await seen(0.5)
+            return meanwhile, await seen(0.5)
+
+    meanwhile, after = booted.runner.run(pause())
+    assert meanwhile == {"worker.1"}
+    assert after == {"worker.0", "worker.1"}
