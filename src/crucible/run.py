@@ -179,7 +179,7 @@ async def _offer(
         return observer.recording(Problem("stopped", error.what)), (), ()
     rates = ", ".join(f"{rate:g}/s" for rate in load.rates)
     problem: Problem | None = None
-    async with lab.watched(observer):
+    async with lab.watched(observer, attempts=False):
         with progress.step(f"load: {rates}{' and rising' if load.ramp else ''}", load.estimate_s):
             try:
                 await lab.timed("load", offer())

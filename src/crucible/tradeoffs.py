@@ -95,6 +95,7 @@ def counted(evidence: Evidence) -> tuple[Measure, ...]:
     services = {traffic.service for traffic in evidence.traffic if traffic.round_trips > 0}
     return (
         _exact("backing_services", len(services), 1),
+        _exact("process_types", len(evidence.process_types), 1),
         _exact("moving_parts", len(services) + len(evidence.process_types), 1),
     )
 

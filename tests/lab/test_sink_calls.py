@@ -10,7 +10,7 @@ from support.solutions import temporary_folder, write_solution
 
 from crucible.check import SinkFault, Suite
 from crucible.evidence import Attempt, FaultEvent
-from crucible.lab.lab import RunningLab, open_lab
+from crucible.lab.lab import RESTART_S, RunningLab, open_lab
 from crucible.lab.observer import Observer
 from crucible.plan import make_plan
 from crucible.solution import read_solution
@@ -30,9 +30,11 @@ WEB = """
     http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
 WORKER = """
-import itertools, json, os, time, urllib.error, urllib.request
+import itertools, json, os, sys, time, urllib.error, urllib.request
 
 for number in itertools.count():
+    if os.path.exists("end"):
+        sys.exit(3)
     key = f"{os.environ['INSTANCE_ID']}/{os.getpid()}/{number}"
     request = urllib.request.Request(
         os.environ["SINK_URL"] + "/email/send", json.dumps({"to": "u", "ref": key}).encode(),
@@ -117,3 +119,20 @@ def test_a_paused_worker_is_silent_and_goes_on(booted: Booted) -> None:
     meanwhile, after = booted.runner.run(pause())
     assert meanwhile == {"worker.1"}
     assert after == {"worker.0", "worker.1"}
+
+
+def test_a_worker_that_ends_by_itself_is_started_again_and_one_that_was_killed_is_not(booted: Booted) -> None:
+    async def end() -> tuple[tuple[FaultEvent, ...], dict[str, int | None]]:
+        observer = Observer(booted.lab, "scenario", "fault")
+        async with booted.lab.watched(observer):
+            (booted.lab.folder / "work" / "worker.0" / "app" / "end").touch()
+            await observer.kill("worker.1")
+            await observer.sleep(RESTART_S + 1.5)
+        return observer.recording(None).events, {name: it.pid for name, it in booted.lab.instances.items()}
+
+    events, pids = booted.runner.run(end())
+    told = [(event.kind, event.subject) for event in events]
+    assert told.count(("died", "worker.0")) == told.count(("restarted", "worker.0")) == 1
+    assert ("restarted", "worker.1") not in told
+    assert pids["worker.0"] is not None
+    assert pids["worker.1"] is None

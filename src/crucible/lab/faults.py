@@ -79,6 +79,7 @@ class Faults:
 
     async def kill(self, instances: tuple[str, ...]) -> None:
         begun, in_flight, victims = self._lab.now_ns(), self._lab.client.in_flight, self._chosen(instances)
+        await self._lab.let_lie(instances)
         for running in victims:
             running.strike()
         killed = await asyncio.gather(*(asyncio.to_thread(running.kill) for running in victims))
@@ -94,6 +95,7 @@ class Faults:
 
     async def terminate(self, instance: str, grace_s: float) -> None:
         begun, in_flight, running = self._lab.now_ns(), self._lab.client.in_flight, self._chosen((instance,))[0]
+        await self._lab.let_lie([instance])
         status, killed = await asyncio.to_thread(running.terminate, grace_s)
         self.record("terminate", instance, begun, status=status, killed_after_grace=killed,
                      requests_in_flight=in_flight)  # fmt: skip

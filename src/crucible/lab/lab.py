@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ KEPT_REPLIES = 64 << 20
 """Bytes of replies that a run keeps; a solution that floods the grader gets no further."""
 WATCH_S = 0.05
 SAMPLE_S = 1.0
+RESTART_S = 1.0
 STRANGERS_S = 2.0
 
 
@@ -61,6 +62,9 @@ class RunningLab:
         self._network: network.Network | None = None
         self.accounts = Accounts(self._roots)
         self._watches: list[Watch] = []
+        self._fallen: dict[str, float] = {}
+        """When workers ended that are to be started again, on the monotonic clock."""
+        self._reviving = asyncio.Lock()
         self.sink: sinks.Sink | None = sinks.Sink(plan.seed, self.now_ns) if plan.solution.manifest.sink else None
         self._kept = 0
         self._traffic_before: tuple[Traffic, ...] = ()
@@ -198,18 +202,37 @@ class RunningLab:
 
     async def revive(self) -> list[FaultEvent]:
         """Start again what has ended, so that one scenario's casualties are not charged to the next."""
-        dead = [running for running in self.instances.values() if running.ended is not None]
-        for running in dead:
-            await asyncio.to_thread(running.kill)
-        await self.start(dead)
+        async with self._reviving:
+            self._fallen.clear()
+            dead = [running for running in self.instances.values() if running.ended is not None]
+            for running in dead:
+                await asyncio.to_thread(running.kill)
+            await self.start(dead)
         return [FaultEvent("restarted", running.name, self.now_ns()) for running in dead]
 
+    async def let_lie(self, instances: Iterable[str]) -> None:
+        """Do not start these again by itself: a scenario has ended them."""
+        async with self._reviving:
+            for name in instances:
+                self._fallen.pop(name, None)
+
+    async def _supervise(self) -> None:
+        """Start workers again that have ended by themselves, a moment later, as whatever runs them elsewhere would."""
+        due = [name for name, at in self._fallen.items() if time.monotonic() - at > RESTART_S]
+        async with self._reviving:
+            for name in due:
+                if self._fallen.pop(name, None) is not None and self.instances[name].ended is not None:
+                    await asyncio.to_thread(self.instances[name].kill)
+                    await asyncio.to_thread(self.instances[name].start)
+                    self._tell(FaultEvent("restarted", name, self.now_ns()))
+
     @asynccontextmanager
-    async def watched(self, observer: Observer) -> AsyncIterator[None]:
-        """While open, what happens to the solution's processes is recorded by `observer`."""
+    async def watched(self, observer: Observer, *, attempts: bool = True) -> AsyncIterator[None]:
+        """While open, `observer` records what happens to the processes, and `attempts` at the sink are kept."""
+        kept = self.sink if attempts else None
         self._observers.append(observer)
-        if self.sink is not None:
-            self.sink.keeping += 1
+        if kept is not None:
+            kept.keeping += 1
         while self._untold:
             self._tell(self._untold.pop(0))
         try:
@@ -217,13 +240,15 @@ class RunningLab:
             self._notice_deaths()
         finally:
             self._observers.remove(observer)
-            if self.sink is not None:
-                self.sink.keeping -= 1
+            if kept is not None:
+                kept.keeping -= 1
 
     def _notice_deaths(self) -> None:
         for running in self.instances.values():
             if (death := running.death()) is not None:
                 self._tell(FaultEvent("died", running.name, self.now_ns(), detail={"status": death}))
+                if not running.instance.answers_http:
+                    self._fallen[running.name] = time.monotonic()
 
     def _tell(self, event: FaultEvent) -> None:
         for observer in self._observers:
@@ -234,6 +259,7 @@ class RunningLab:
         sampled = looked = time.monotonic()
         while True:
             self._notice_deaths()
+            await self._supervise()
             for running in self.instances.values():
                 workspace.cut(running.log)
             if time.monotonic() - sampled > SAMPLE_S:

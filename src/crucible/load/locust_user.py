@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar
@@ -47,6 +47,8 @@ class Send:
     body: Any = None
     target: int = 0
     """Which replica, by its index."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further ones, such as `Idempotency-Key`."""
     everywhere: bool = False
     """Whether it configures: then it goes to every replica of a design that has no store to share it in."""
 
@@ -138,7 +140,7 @@ class OpenModelUser(User):
             for target in range(len(self._clients)) if send.everywhere and not self.shared else (send.target,):
                 if (one := (send.method, send.path, target, body)) not in self._in_place:
                     self._in_place.add(one)
-                    waiting.append((Send(send.method, send.path, target=target), body))
+                    waiting.append((Send(send.method, send.path, target=target, headers=send.headers), body))
         if waiting:
             pool = Pool(SETTING_UP)
             with gevent.Timeout(
@@ -196,7 +198,7 @@ class OpenModelUser(User):
 
     def _request(self, send: Send, body: bytes) -> tuple[str, int]:
         """The outcome, and the size of the reply. Never raises for anything the other side does."""
-        headers = {"Content-Type": "application/json"} if body else {}
+        headers = {**send.headers, "Content-Type": "application/json"} if body else dict(send.headers)
         try:
             response = self._clients[send.target].request(send.method, send.path, body=body, headers=headers)
             content = response.read()
