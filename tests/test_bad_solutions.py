@@ -15,6 +15,10 @@ from support.solutions import (
     write_solution,
 )
 
+from crucible.cli import explain
+from crucible.errors import CrucibleError
+from crucible.solution import read_solution
+
 QUICK_BOOT = ("--boot-timeout", "3")
 
 
@@ -28,6 +32,14 @@ def graded(folder: Path, *arguments: str, **environment: str) -> Finished:
     assert not (folder / ".crucible" / "result.json").exists() or done.code in (0, 1, 4)
     assert "Traceback" not in done.err + done.out
     return done
+
+
+def refused(folder: Path) -> str:
+    """What is said of a solution that cannot be read, which is its author's fault."""
+    with pytest.raises(CrucibleError) as caught:
+        read_solution(folder)
+    assert caught.value.exit_code == 1
+    return explain(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -50,28 +62,31 @@ def graded(folder: Path, *arguments: str, **environment: str) -> Finished:
 def test_a_mistake_in_crucible_yaml_is_named_with_its_line(
     tmp_path: Path, changes: dict[str, str], line: int, says: str, advises: str
 ) -> None:
-    done = graded(write_solution(tmp_path / "s", **changes))
+    said = refused(write_solution(tmp_path / "s", **changes))
+    assert says in said
+    assert advises in said
+    assert f"crucible.yaml:{line}" in said
+
+
+def test_a_mistake_in_crucible_yaml_ends_a_grade_before_anything_is_started(tmp_path: Path) -> None:
+    done = graded(write_solution(tmp_path / "s", challange="x"))
     assert done.code == 1
-    assert says in done.err
-    assert advises in done.err
-    assert f"crucible.yaml:{line}" in done.err
+    assert "`challange` is not a key here" in done.err
+    assert "starting" not in done.out
 
 
 def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
     folder = write_solution(tmp_path / "s")
     with (folder / "crucible.yaml").open("a") as file:
         file.write("services: [redis]\n")
-    done = graded(folder)
-    assert (done.code, "`services` stands here twice" in done.err) == (1, True)
+    assert "`services` stands here twice" in refused(folder)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"", b"[1, 2]", b"&a [*a]", b"a: " + b"[" * 5000, b"x" * 300_000])
 def test_a_crucible_yaml_that_is_nothing_of_the_kind_is_refused(tmp_path: Path, content: bytes) -> None:
     folder = write_solution(tmp_path / "s")
     (folder / "crucible.yaml").write_bytes(content)
-    done = graded(folder)
-    assert done.code == 1
-    assert "crucible.yaml" in done.err
+    assert "crucible.yaml" in refused(folder)
 
 
 def test_a_folder_without_crucible_yaml_is_told_so(tmp_path: Path) -> None:

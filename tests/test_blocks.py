@@ -152,3 +152,13 @@ def _without_slowest(latency: Counts, number: int) -> tuple[Counts, int]:
         if count > gone:
             left.append((value, count - gone))
     return tuple(reversed(left)), taken
+
+
+def test_beside_other_programs_a_latency_that_is_kept_is_kept_and_one_that_is_missed_is_open() -> None:
+    def p99(foreign: float) -> Measure:
+        load = [build.block(foreign=foreign)] * blocks.ENOUGH
+        return next(it for it in blocks.measures(load, 200) if it.axis == "latency_p99_ms")
+
+    quiet, busy = p99(blocks.MOST_FOREIGN), p99(0.5)
+    assert (quiet.low, quiet.high) == (9, 9)
+    assert (busy.low, busy.value, busy.high) == (0, 9, 9)

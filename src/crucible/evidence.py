@@ -190,6 +190,9 @@ class LoadBlock:
     """Share of the machine's time that another machine took (proc(5), /proc/stat)."""
     network_cpu: float
     """Cores that the lab network's own process used."""
+    foreign: float = 0.0
+    """Share of the machine's time that programs took which are neither the design's nor the grader's; 0 where a service
+    is attached, whose own use is not known."""
     spoiled: str | None = None
     """What makes the block worthless, in words; such a block counts for nothing."""
 

@@ -16,7 +16,8 @@ from crucible.services.base import Source
 
 def missing(name: str, **packages: str) -> Service:
     """A service that cannot be had here."""
-    return replace(SERVICES[name], locate=lambda _: None, packages=packages or SERVICES[name].packages)
+    packages = packages or dict(SERVICES[name].packages)
+    return replace(SERVICES[name], locate=lambda _: None, locate_last=lambda _: None, packages=packages)
 
 
 @pytest.fixture
@@ -62,6 +63,14 @@ def test_a_real_s3_server_comes_before_a_simulated_one(manager: dict[str, str]) 
     assert "pip install --quiet 'moto[s3]' flask-cors" in words("s3", manager)
     add(manager, "go")
     assert words("s3", manager).startswith("go install github.com/versity/versitygw/cmd/versitygw@v")
+
+
+def test_a_stand_in_is_enough_where_nothing_better_is_to_be_had(manager: dict[str, str]) -> None:
+    simulated = replace(missing("s3"), locate_last=lambda _: Source("embedded", "x", "x"))
+    assert install.steps([simulated], manager, root=True) == []
+    add(manager, "go")
+    (step,) = install.steps([simulated], manager, root=True)
+    assert step.commands[0][:2] == ("go", "install")
 
 
 def test_where_no_manager_is_known_it_says_how_else(manager: dict[str, str]) -> None:

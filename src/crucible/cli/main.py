@@ -291,7 +291,7 @@ def _show_services() -> int:
         table.add_column(heading, overflow="fold")
     missing = False
     for service in services.SERVICES.values():
-        source = service.locate(os.environ)
+        source = services.find(service.name, os.environ)
         missing = missing or source is None
         table.add_row(service.title, source.words if source else "none: see right", service.how_to_get)
     Console(highlight=False).print(table)

@@ -142,7 +142,7 @@ class RunningLab:
     async def _start_server(self, name: str, source: Source) -> None:
         folder = self.folder / "services" / name
         durable = name in self.plan.solution.manifest.durable
-        starting = asyncio.ensure_future(asyncio.to_thread(SERVICES[name].start, source, folder, durable))
+        starting = asyncio.ensure_future(asyncio.to_thread(services.start, name, source, folder, durable))
         try:
             server = self.servers[name] = await asyncio.shield(starting)
         except asyncio.CancelledError:

@@ -13,6 +13,7 @@ import psutil
 
 from crucible.child import kill_all
 from crucible.lab.isolation import lift
+from crucible.services import container
 
 PREFIX = "crucible-run-"
 LONGEST = 60
@@ -43,6 +44,7 @@ def clear() -> str | None:
         if _is_ours(folder) and _abandoned(folder):
             processes += kill_all(lambda folder=folder: _living_in(folder))  # type: ignore[misc]
             lift(folder.name)
+            container.clear(folder.name)
             shutil.rmtree(folder, ignore_errors=True)
             folders += 1
     if not folders:

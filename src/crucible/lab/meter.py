@@ -1,6 +1,7 @@
 """What design, services and machine have used so far; the difference of two readings is what a block of load cost."""
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,14 +24,18 @@ class Reading:
     bytes_exchanged: Mapping[str, int]
     memory_bytes: Mapping[str, int]
     network_cpu_s: float
+    grader_cpu_s: float
+    """Of the grader itself, the lab network, and the helpers that were named."""
     machine_s: float
     """CPU seconds that the machine had, over all cores."""
     stolen_s: float
     """Of those, what the hypervisor gave to others."""
+    busy_s: float
+    """Of those, what programs used."""
 
 
-async def read(lab: RunningLab) -> Reading:
-    """Takes some milliseconds."""
+async def read(lab: RunningLab, *helpers: int) -> Reading:
+    """Takes some milliseconds. `helpers`: pids of further processes of the grader."""
     traffic = await lab.network.traffic()
     await asyncio.to_thread(lab.accounts.sample)
     cpu: dict[str, dict[str, float]] = {"process": {}, "service": {}}
@@ -41,11 +46,17 @@ async def read(lab: RunningLab) -> Reading:
         if it.process == WEB:
             trips[it.service] += it.round_trips
             exchanged[it.service] += it.bytes_to_service + it.bytes_from_service
-    network, machine = psutil.Process(lab.network.pid).cpu_times(), psutil.cpu_times()
+    network, machine = _cpu_s(lab.network.pid), psutil.cpu_times()
     return Reading(
         cpu["process"], cpu["service"], trips, exchanged, lab.accounts.everything(),
-        network.user + network.system, sum(machine), getattr(machine, "steal", 0.0),
+        network, network + sum(map(_cpu_s, (os.getpid(), *helpers))), sum(machine), getattr(machine, "steal", 0.0),
+        machine.user + machine.nice + machine.system,
     )  # fmt: skip
+
+
+def _cpu_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def since(now: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:

@@ -23,17 +23,18 @@ class Offer:
         self._lab = lab
         self._load = load
         self._cores = cores
+        self._prepared = 0
 
     async def at(self, rate: float, count: int, seconds: float) -> list[LoadBlock]:
         """`count` blocks at one rate, and at most as many more in place of those that were spoiled."""
-        await self._prepare(rate, count, seconds)
         sent: list[LoadBlock] = []
-        spoiled = 0
-        for index in range(count):
-            sent.append(await self._send(rate, index))
-            while sent[-1].spoiled is not None and spoiled < count:
-                spoiled += 1
-                sent.append(await self._send(rate, index))
+        wanted, more = count, count
+        while wanted:
+            await self._prepare(rate, wanted, seconds)
+            batch = [await self._send(rate, index) for index in range(wanted)]
+            sent += batch
+            wanted = min(more, sum(block.spoiled is not None for block in batch))
+            more -= wanted
         return sent
 
     async def ramp(self, rate: float, p99_ms: float) -> list[LoadBlock]:
@@ -58,13 +59,15 @@ class Offer:
         return False
 
     async def _prepare(self, rate: float, count: int, seconds: float) -> None:
-        seed = self._lab.plan.seed
-        await self._load.prepare([(rate, seconds, f"{seed}/{rate:g}/{index}") for index in range(count)])
+        """Blocks that were not sent before: a request that is safe to repeat would do nothing the second time."""
+        first, self._prepared = self._prepared, self._prepared + count
+        numbers = range(first, self._prepared)
+        await self._load.prepare([(rate, seconds, f"{self._lab.plan.seed}/{rate:g}/{number}") for number in numbers])
 
     async def _send(self, rate: float, index: int) -> LoadBlock:
-        before = await meter.read(self._lab)
+        before = await meter.read(self._lab, self._load.pid)
         sent = await self._load.send(index)
-        return self._block(rate, sent, before, await meter.read(self._lab))
+        return self._block(rate, sent, before, await meter.read(self._lab, self._load.pid))
 
     def _block(self, rate: float, sent: Sent, before: meter.Reading, after: meter.Reading) -> LoadBlock:
         machine_s = max(1e-9, after.machine_s - before.machine_s)
@@ -73,7 +76,10 @@ class Offer:
         services = meter.since(after.service_cpu_s, before.service_cpu_s)
         steal = round((after.stolen_s - before.stolen_s) / machine_s, 4)
         network_cpu = round((after.network_cpu_s - before.network_cpu_s) / seconds, 4)
-        used = (sum(processes.values()) + sum(services.values())) / seconds
+        ours = sum(processes.values()) + sum(services.values())
+        foreign = after.busy_s - before.busy_s - ours - (after.grader_cpu_s - before.grader_cpu_s)
+        if any(server.source.has_url for server in self._lab.servers.values()):
+            foreign = 0.0  # what an attached server uses is not accounted, and cannot be told from others'
         return LoadBlock(
             rate=rate,
             replicas=self._lab.plan.replicas,
@@ -91,7 +97,8 @@ class Offer:
             memory_bytes=dict(after.memory_bytes),
             steal=steal,
             network_cpu=network_cpu,
-            spoiled=blocks.spoiled(steal, sent.lag_us, network_cpu, used, self._cores),
+            foreign=round(max(0.0, foreign) / machine_s, 4),
+            spoiled=blocks.spoiled(steal, sent.lag_us, network_cpu, ours / seconds, self._cores),
         )
 
 

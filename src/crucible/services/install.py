@@ -36,6 +36,8 @@ def steps(services: Iterable[Service], environ: Mapping[str, str], *, root: bool
     for service in services:
         if service.locate(environ) is None:
             commands = _commands(service, environ, root)
+            if service.locate_last(environ) and (commands is None or commands[0][0] == sys.executable):
+                continue  # there is a stand-in, and nothing better to be had
             if commands is None:
                 managers = " nor ".join(service.packages)
                 raise CrucibleError(
@@ -81,7 +83,7 @@ def run(step: Step) -> None:
         if status != 0:
             raise _failed(step, command, f"it ended with status {status}")
     importlib.invalidate_caches()
-    if step.service.locate(os.environ) is None:
+    if (step.service.locate(os.environ) or step.service.locate_last(os.environ)) is None:
         raise _failed(step, step.commands[-1], "it ended well, and yet there is no server")
 
 

@@ -53,7 +53,7 @@ def _embedded() -> Path | None:
 
 
 def _start(source: Source, folder: Path, durable: bool = False) -> Server:
-    return _Attached(source) if source.kind == "attached" else _Started(source, folder)
+    return _Attached(source) if source.has_url else _Started(source, folder)
 
 
 class _Postgres:
@@ -271,6 +271,7 @@ class _Attached(_Postgres):
                 connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(name))
         except psycopg.Error:
             pass  # a server that is gone keeps nothing
+        container.remove(self.source)
 
 
 def _unusable(source: Source, what: str) -> CrucibleError:

@@ -72,7 +72,7 @@ def _locate(environ: Mapping[str, str]) -> Source | None:
 
 
 def _start(source: Source, folder: Path, durable: bool = False) -> Server:
-    return _Attached(source) if source.kind == "attached" else _Started(source, folder)
+    return _Attached(source) if source.has_url else _Started(source, folder)
 
 
 class _RabbitMQ:
@@ -308,6 +308,7 @@ class _Attached(_RabbitMQ):
         for path in (f"/vhosts/{self._vhost}", f"/users/{self._user}"):
             with suppress(requests.RequestException, CrucibleError):  # a server that is gone keeps nothing
                 self._ask("DELETE", path)
+        container.remove(self.source)
 
 
 def _unusable(source: Source, what: str) -> CrucibleError:

@@ -53,7 +53,7 @@ def _embedded() -> Path | None:
 
 
 def _start(source: Source, folder: Path, durable: bool = False) -> Server:
-    return _Attached(source) if source.kind == "attached" else _Started(source, folder, durable)
+    return _Attached(source) if source.has_url else _Started(source, folder, durable)
 
 
 class _Valkey:
@@ -235,6 +235,7 @@ class _Attached(_Valkey):
                         client.execute_command("ACL", "DELUSER", self._given[0])
         except (redis.RedisError, OSError):
             pass  # a server that is gone keeps nothing
+        container.remove(self.source)
 
 
 def _unusable(source: Source, what: str) -> CrucibleError:

@@ -42,6 +42,10 @@ def _locate(environ: Mapping[str, str]) -> Source | None:
         return named
     if found := on_path(("versitygw",), {"PATH": ":".join([environ.get("PATH", ""), *_go_folders(environ)])}):
         return Source("path", found, found)
+    return None
+
+
+def _locate_last(environ: Mapping[str, str]) -> Source | None:
     if find_spec("moto") and find_spec("flask_cors"):  # found, not imported
         return Source("embedded", f"moto {version('moto')}, which keeps objects in memory", "moto.server")
     return None
@@ -56,7 +60,7 @@ def _go_folders(environ: Mapping[str, str]) -> list[str]:
 
 
 def _start(source: Source, folder: Path, durable: bool = False) -> Server:
-    if source.kind == "attached":
+    if source.has_url:
         return _Attached(source)
     return _Moto(source, folder) if source.kind == "embedded" else _Versity(source, folder)
 
@@ -283,6 +287,7 @@ class _Attached(_S3):
                 for it in listed.get("Contents", []):
                     client.delete_object(Bucket=self._bucket, Key=it["Key"])
             client.delete_bucket(Bucket=self._bucket)
+        container.remove(self.source)
 
 
 def _operation(verb: str, target: str) -> str:
@@ -325,5 +330,6 @@ SERVICE = Service(
     how_to_get="install versitygw, or `pip install 'moto[s3]' flask-cors` (`crucible services install` does one), or "
     "set CRUCIBLE_S3_URL=http://ACCESS_KEY:SECRET_KEY@HOST:PORT",
     packages={"brew": "versitygw", "go": f"{MODULE}@v1.8.0", "pip": "moto[s3] flask-cors"},
+    locate_last=_locate_last,
     far=5,
 )
