@@ -177,7 +177,7 @@ def test_an_attached_service_is_reached_through_the_lab_network_only(tmp_path: P
         assert found.evidence.notes == found.evidence.bypasses == ()
         assert found.done.code == 0, found.done.out + found.done.err
     else:
-        assert f"port {port} of an attached service" in found.notes
+        assert f"own ports (6379, {port})" in found.notes
         assert found.evidence.bypasses
         assert found.done.code == 4
     assert [rule for rule in rules() if str(port) in rule.split()] == []
@@ -188,7 +188,7 @@ def test_without_a_firewall_the_report_says_so_and_who_goes_past_the_network_is_
     with somebodys_valkey() as port:
         folder = looks_around(tmp_path / "s", addresses=addresses(port), services="[redis]")
         found = graded(folder, CRUCIBLE_REDIS_URL=f"redis://127.0.0.1:{port}", PATH=path)
-    assert f"no firewall keeps the solution from port {port} of an attached service" in found.notes
+    assert f"no firewall keeps the solution from the services' own ports (6379, {port})" in found.notes
     assert found.done.code == 4
     assert "came past the lab network" in found.summary.splitlines()[0]
     assert "came past the lab network" in " ".join(found.done.out.split())

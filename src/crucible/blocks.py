@@ -7,7 +7,7 @@ confidence interval of 93.75 % for the median, whatever the distribution (Wilks 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from crucible.check import Measure
@@ -21,6 +21,8 @@ MOST_STEAL, MOST_LAG_MS, MOST_NETWORK_CPU = 0.05, 5.0, 0.6
 MOST_FOREIGN = 0.1
 """Share of the machine's time that other programs took, from which on a latency may be theirs: it can only have been
 shorter without them, so a limit that it keeps is kept, and one that it misses is not surely missed."""
+PACE = "pace_us"
+CPU_AXES = ("cpu_s_per_1000", "store_cpu_s_per_1000")
 BUSY = 0.75
 """Share of the machine's cores; a design that uses more of them itself leaves the generator little time."""
 KNEE_P99_MS = 100.0
@@ -84,12 +86,17 @@ def measures(load: Iterable[LoadBlock], rate: float) -> tuple[Measure, ...]:
 
 
 def values(load: Sequence[LoadBlock]) -> dict[str, float]:
-    """The same axes, each with the one value of all good blocks together; empty where there is none, or no answer."""
+    """The same axes, each with the one value of all good blocks together, and the machine's pace meanwhile; empty where
+    there is none, or no answer."""
     good = [block for block in load if block.spoiled is None]
     if not good or not sum(block.answered for block in good):
         return {}
     whole = _pooled(good)
-    return {"latency_p50_ms": latency_ms(whole, 50)[1], "latency_p99_ms": latency_ms(whole, 99)[1]} | _costs(whole)
+    return (
+        {"latency_p50_ms": latency_ms(whole, 50)[1], "latency_p99_ms": latency_ms(whole, 99)[1]}
+        | _costs(whole)
+        | {PACE: mean(block.pace_us for block in good)}
+    )
 
 
 def _costs(block: LoadBlock) -> dict[str, float]:

@@ -151,3 +151,4 @@ def test_each_keeps_over_a_crash_what_its_card_says(booted: Booted) -> None:
     assert stored(booted.env) == before
     usage = {it.subject: it.operations for it in booted.runner.run(booted.lab.usage())}
     assert usage["rabbitmq"]["published"] >= 1, "what it counted before the crash is kept"
+    assert booted.lab.servers["rabbitmq"].operations()["published"] == 0, "and it counts from its start again"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from crucible.lab.accounting import cpu_s
 from crucible.lab.lab import RunningLab
 
 WEB = "web"
@@ -56,7 +57,7 @@ async def read(lab: RunningLab, *helpers: int) -> Reading:
 
 def _cpu_s(pid: int) -> float:
     times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+    return cpu_s(pid, times.user + times.system)
 
 
 def since(now: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:

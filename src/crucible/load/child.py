@@ -47,6 +47,9 @@ class Generator:
             case {"do": "connect", "urls": urls, "shared": shared}:
                 self._user.connect(urls, shared=shared)
                 return {"timeout_s": self._user.timeout_s}
+            case {"do": "pace", "port": port}:
+                self._user.keep_pace(port)
+                return {}
             case {"do": "prepare", "blocks": blocks}:
                 self._prepared = self._user.put_in_place([tuple(block) for block in blocks])
                 return {}

@@ -7,6 +7,7 @@ By hand a challenge's `hidden/load.py` is an ordinary locustfile: `locust -f hid
 import gc
 import json
 import logging
+import socket
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,8 @@ SET_UP_WITHIN_S = 45.0
 IN_FORCE_S = 1.0
 """How long what was put in place may take until it holds on every replica."""
 AHEAD_NS = 100_000_000
+ECHO, ECHO_S = b"x" * 200, 0.005
+"""What the pacer is sent, and how often: about as much, and as often, as a design is asked something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Block:
     latency: HdrHistogram = field(default_factory=_histogram)
     unanswered: HdrHistogram = field(default_factory=_histogram)
     lag: HdrHistogram = field(default_factory=_histogram)
+    echoes: int = 0
 
     def note(self, due_ns: int, sent_ns: int, done_ns: int, outcome: str) -> None:
         """Count one request, from the moment that it was due."""
@@ -89,6 +93,7 @@ class Block:
         return {
             "started_ns": self.started_ns, "ended_ns": self.ended_ns, "outcomes": dict(self.outcomes),
             "latency_us": _counts(self.latency), "unanswered_us": _counts(self.unanswered), "lag_us": _counts(self.lag),
+            "echoes": self.echoes,
         }  # fmt: skip
 
 
@@ -116,6 +121,7 @@ class OpenModelUser(User):
         self._clients: list[HTTPClient] = []
         self._in_place: set[tuple[str, str, int, bytes]] = set()
         self._blocks = 0
+        self._pacer: socket.socket | None = None
         self.shared = False
         self.connect([self.host or "http://127.0.0.1:8000"])
 
@@ -124,6 +130,20 @@ class OpenModelUser(User):
         for client in self._clients:
             client.close()
         self._clients, self.shared = [_client(url, self.timeout_s) for url in urls], shared
+
+    def keep_pace(self, port: int) -> None:
+        """From now on have a pacer on this port echo while blocks are sent."""
+        self._pacer = socket.create_connection(("127.0.0.1", port), timeout=self.timeout_s)
+        self._pacer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _echo(self, block: Block) -> None:
+        """Send and hear something every few milliseconds, until killed."""
+        while self._pacer is not None:
+            gevent.sleep(ECHO_S)
+            self._pacer.sendall(ECHO)
+            if not self._pacer.recv(len(ECHO)):
+                return
+            block.echoes += 1
 
     def put_in_place(self, blocks: Sequence[tuple[float, float, str]], part: int = 0, parts: int = 1) -> list[Prepared]:
         """Compute blocks of (requests per second, seconds, seed), and put in place what they need."""
@@ -162,6 +182,7 @@ class OpenModelUser(User):
         start = time.monotonic_ns() + AHEAD_NS
         block = Block(start)
         under_way: set[gevent.Greenlet] = set()
+        echoing = gevent.spawn(self._echo, block)
         with Timer() as timer:
             for offset, send, body in zip(prepared.due, prepared.sends, prepared.bodies, strict=True):
                 due_ns = start + offset
@@ -174,6 +195,7 @@ class OpenModelUser(User):
                 greenlet.rawlink(under_way.discard)
             timer.sleep_until(start + int(prepared.seconds * 1e9))
         block.ended_ns = time.monotonic_ns()
+        gevent.kill(echoing)
         gevent.joinall(list(under_way), timeout=2 * self.timeout_s)
         gevent.killall(list(under_way))
         gc.unfreeze()

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from crucible import blocks
 from crucible.evidence import LoadBlock
 from crucible.lab import meter
+from crucible.lab.accounting import cpu_s
 from crucible.lab.lab import RunningLab
 from crucible.load.runner import Load, Sent
 
@@ -65,9 +67,13 @@ class Offer:
         await self._load.prepare([(rate, seconds, f"{self._lab.plan.seed}/{rate:g}/{number}") for number in numbers])
 
     async def _send(self, rate: float, index: int) -> LoadBlock:
-        before = await meter.read(self._lab, self._load.pid)
+        pacer = self._load.pacer_pid
+        helpers = [self._load.pid] if pacer is None else [self._load.pid, pacer]
+        before, echoing_s = await meter.read(self._lab, *helpers), cpu_s(pacer) if pacer else 0.0
         sent = await self._load.send(index)
-        return self._block(rate, sent, before, await meter.read(self._lab, self._load.pid))
+        echoing_s = (cpu_s(pacer) if pacer else 0.0) - echoing_s
+        block = self._block(rate, sent, before, await meter.read(self._lab, *helpers))
+        return replace(block, pace_us=round(1e6 * echoing_s / sent.echoes, 3)) if sent.echoes else block
 
     def _block(self, rate: float, sent: Sent, before: meter.Reading, after: meter.Reading) -> LoadBlock:
         machine_s = max(1e-9, after.machine_s - before.machine_s)
@@ -103,11 +109,14 @@ class Offer:
 
 
 @asynccontextmanager
-async def generator(lab: RunningLab, loadfile: Path, cores: int) -> AsyncIterator[Offer]:
-    """The load's process while the block is open. Raises a CrucibleError where the load file fails."""
+async def generator(lab: RunningLab, loadfile: Path, cores: int, *, paced: bool = False) -> AsyncIterator[Offer]:
+    """The load's process while the block is open; `paced`: and a pacer. Raises a CrucibleError where the load file
+    fails."""
     urls = [f"http://{running.host}:{running.port}" for running in lab.web.values()]
     load = await Load.start(loadfile, urls, lab.folder, lab.logs / "load.log", shared=bool(lab.servers))
     try:
+        if paced:
+            await load.keep_pace(lab.folder, lab.logs / "pacer.log")
         yield Offer(lab, load, cores)
     finally:
         load.stop()

@@ -31,6 +31,8 @@ class Sent:
     latency_us: Counts
     unanswered_us: Counts
     lag_us: Counts
+    echoes: int = 0
+    """Of the pacer."""
 
 
 _SENT = TypeAdapter(Sent)
@@ -44,6 +46,7 @@ class Load:
         self._loadfile = loadfile
         self.timeout_s = 0.0
         self._seconds: list[float] = []
+        self._pacer: Child | None = None
 
     @classmethod
     async def start(cls, loadfile: Path, urls: Sequence[str], folder: Path, log: Path, *, shared: bool) -> "Load":
@@ -65,6 +68,22 @@ class Load:
     @property
     def pid(self) -> int:
         return self._child.pid
+
+    @property
+    def pacer_pid(self) -> int | None:
+        return self._pacer.pid if self._pacer is not None else None
+
+    async def keep_pace(self, folder: Path, log: Path) -> None:
+        """From now on see how fast the machine is while blocks are sent."""
+        self._pacer = Child.start(
+            [sys.executable, "-P", "-m", "crucible.load.pacer"],
+            cwd=folder, log=log, env={"PYTHONPATH": str(SOURCES), "PATH": ""},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        pipe = self._pacer.popen.stdout
+        assert pipe is not None
+        port = await asyncio.to_thread(pipe.readline)
+        await self._ask(START_S, do="pace", port=int(port))
 
     async def prepare(self, blocks: Sequence[tuple[float, float, str]]) -> None:
         """Compute blocks of (requests per second, seconds, seed), and put in place what they need."""
@@ -106,8 +125,11 @@ class Load:
         return CrucibleError(f"the load failed: {what}", where=where, fix="see logs/load.log", fault=Fault.AUTHOR)
 
     def stop(self) -> None:
-        self._child.kill()
-        for pipe in (self._child.popen.stdin, self._child.popen.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
+        for child in (self._child, self._pacer):
+            if child is None:
+                continue
+            child.kill()
+            for pipe in (child.popen.stdin, child.popen.stdout):
+                if pipe is not None:
+                    with suppress(OSError):
+                        pipe.close()

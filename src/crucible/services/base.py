@@ -156,7 +156,7 @@ def own(folder: Path) -> None:
 
 
 def reachable(root: Path, parts: Sequence[str], folder: Path) -> Path:
-    """`root`, or a folder in `folder` that holds the same `parts` of it, in the same places to each other.
+    """`root`, or a folder in `folder` that holds the same `parts` (files or folders), in the same places to each other.
 
     The second where the server's user could not enter the first: an environment that lies in root's own folders.
     """
@@ -164,7 +164,11 @@ def reachable(root: Path, parts: Sequence[str], folder: Path) -> Path:
         return root
     copy = folder / "programs"
     for part in parts:
-        shutil.copytree(root / part, copy / part, symlinks=True, copy_function=_link_or_copy)
+        if (root / part).is_dir():
+            shutil.copytree(root / part, copy / part, symlinks=True, copy_function=_link_or_copy)
+        else:
+            copy.mkdir(exist_ok=True)
+            _link_or_copy(str(root / part), str(copy / part))
     return copy
 
 

@@ -23,7 +23,7 @@ from crucible.child import Child, wait_until
 from crucible.errors import CrucibleError, Fault
 from crucible.ports import free_port
 from crucible.services import container
-from crucible.services.base import Server, Service, Source, Upstream, attached, clients_of, on_path, own
+from crucible.services.base import Server, Service, Source, Upstream, attached, clients_of, on_path, own, reachable
 
 START_S = 20.0
 PORT = 7070
@@ -154,6 +154,8 @@ class _S3:
 
 
 class _Started(_S3):
+    _child: Child | None = None
+
     def __init__(self, source: Source, folder: Path) -> None:
         own(folder)
         self.source = source
@@ -178,11 +180,14 @@ class _Started(_S3):
         raise NotImplementedError
 
     def stop(self) -> None:
-        self._child.kill()
+        if self._child is not None:
+            self._child.kill()
 
 
 class _Versity(_Started):
     """On a folder; what it must remember of each object is in another, since not every file system can hold it."""
+
+    _program: Path | None = None
 
     @property
     def version(self) -> str:
@@ -195,9 +200,12 @@ class _Versity(_Started):
     def _run(self) -> Child:
         for name in ("objects", "metadata"):
             own(self._folder / name)
+        if self._program is None:
+            binary = Path(self.source.location).resolve()
+            self._program = reachable(binary.parent, [binary.name], self._folder) / binary.name
         return Child.start(
             [
-                self.source.location, "--port", f"127.0.0.1:{self.upstream.port}", "--region", REGION, "--keep-alive",
+                str(self._program), "--port", f"127.0.0.1:{self.upstream.port}", "--region", REGION, "--keep-alive",
                 "--quiet", "--access-log", str(self._folder / "requests.log"),
                 "posix", "--sidecar", str(self._folder / "metadata"), str(self._folder / "objects"),
             ],
@@ -209,7 +217,7 @@ class _Versity(_Started):
         return (self._folder / "requests.log").read_text(errors="replace")
 
     def crash(self) -> None:
-        self._child.kill()
+        self.stop()
         self.pid = None
         self._crashed()
 

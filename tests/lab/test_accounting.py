@@ -1,0 +1,29 @@
+"""The CPU time of one process, finer than the system's ticks."""
+
+import os
+import subprocess
+import sys
+import time
+
+from support.peers import eventually
+
+from crucible.lab.accounting import cpu_s
+
+
+def test_cpu_time_is_counted_finer_than_in_hundredths() -> None:
+    burn = "import time\nend = time.process_time() + 0.0234\nwhile time.process_time() < end: pass\nprint(); input()"
+    with subprocess.Popen([sys.executable, "-S", "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        eventually(lambda: cpu_s(child.pid) == cpu_s(child.pid), what="the child's wait")
+        seen = cpu_s(child.pid)
+        assert 0.0234 <= seen < 1.0
+        if sys.platform == "linux":
+            assert round(seen, 2) != seen
+        child.communicate(b"\n")
+    assert cpu_s(child.pid, otherwise=7.0) == 7.0, "one that is gone has no clock"
+
+
+def test_the_own_process_is_as_its_own_clock_says() -> None:
+    before = time.process_time()
+    assert before - 0.05 <= cpu_s(os.getpid(), before) <= time.process_time() + 0.05
