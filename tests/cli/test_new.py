@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,23 +97,13 @@ def test_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_takes_less_than_half_a_second(tmp_path: Path) -> None:
-    best = min(_seconds(tmp_path / str(number)) for number in range(3))
-    assert best < 0.5
-
-
-def _seconds(directory: Path) -> float:
-    start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "crucible.cli.new", "rate-limiter", str(directory)], check=True, capture_output=True
-    )
-    return time.perf_counter() - start
-
-
 def test_it_loads_no_more_than_it_needs() -> None:
     code = "import sys, crucible.cli.new; print(*sys.modules)"
     loaded = set(
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     )
-    heavy = {"rich", "redis", "psycopg", "psutil", "uvloop", "asyncio", "crucible.run", "crucible.lab", "crucible.load"}
+    heavy = {
+        "rich", "redis", "psycopg", "boto3", "pika", "github", "requests", "psutil", "uvloop", "asyncio",
+        "crucible.run", "crucible.lab", "crucible.load", "crucible.services",
+    }  # fmt: skip
     assert loaded & heavy == set()
