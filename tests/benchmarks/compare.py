@@ -46,7 +46,7 @@ def variant(reference: Path, folder: Path, more: str) -> Path:
     return folder
 
 
-def main(runs: int = 20, seconds: float = 0.0001) -> None:
+def main(runs: int = 20, seconds: float = 0.00015) -> None:
     reference = challenges.folder_of(SLUG, where="here") / "references" / "redis-sliding-log"
     with tempfile.TemporaryDirectory() as place:
         base = Path(shutil.copytree(reference, Path(place) / "base"))
