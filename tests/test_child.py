@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.peers import eventually, gone
+from support.peers import connect, eventually, gone
 
 from crucible.child import Child, wait_until
 from crucible.errors import CrucibleError
@@ -80,6 +80,35 @@ def test_a_child_that_hides_in_a_session_of_its_own_is_killed(tmp_path: Path, th
     )
     assert said == ("2 0 0 0 -9" if "sleep" in then else "1 0 0 0 0")
     assert all(gone(pid) for pid in pids(tmp_path / "log").values())
+
+
+HEADLESS = """
+    import ctypes, os, socket, threading, time
+    if os.fork():
+        time.sleep(4714)
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=time.sleep, args=(4714,)).start()
+    print("port", listener.getsockname()[1], flush=True)
+    ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread's end is not taken for the process's")
+def test_a_process_whose_first_thread_has_ended_is_still_one(tmp_path: Path) -> None:
+    said = outcome(
+        f"""
+        adopt_orphans()
+        child = Child.start({program(HEADLESS)!r}, cwd=folder, log=log, env=home)
+        shown = lambda: [p.status() for p in psutil.Process().children(recursive=True)]
+        while not log.exists() or "port" not in log.read_text() or psutil.STATUS_ZOMBIE not in shown():
+            time.sleep(0.01)
+        print(len(child.tree()), child.kill(), len(psutil.Process().children()))
+        """,
+        tmp_path,
+    )
+    assert said == "2 2 0"
+    with pytest.raises(ConnectionRefusedError):
+        connect(pids(tmp_path / "log")["port"])
 
 
 def test_a_process_that_is_forever_replaced_by_its_child_is_ended(tmp_path: Path) -> None:

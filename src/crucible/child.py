@@ -220,7 +220,8 @@ def wait_until(condition: Callable[[], bool], deadline_s: float, child: Child | 
 
 
 def _alive(process: psutil.Process) -> bool:
+    """One whose first thread has ended is shown as a zombie; while others go on, it has its memory and its sockets."""
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
     except psutil.Error:
         return False
