@@ -1,7 +1,8 @@
-"""compare.py [RUNS [SECONDS]]: how often `crucible compare` errs, of designs whose difference is known.
+"""compare.py [RUNS [WORK]]: how often `crucible compare` errs, of designs whose difference is known.
 
 The rate limiter's redis-sliding-log is compared with a copy of itself, and with one that asks Redis again on each fifth
-check and burns SECONDS of CPU time in each: about a fifth more of either. In so many runs, of load alone.
+check and adds up WORK numbers in each: about a fifth more of either. It is work and no time, since for the same work a
+machine needs now more and now less of it. In so many runs, of load alone.
 """
 
 import os
@@ -16,16 +17,14 @@ from pathlib import Path
 from crucible import challenges, compare, comparison
 from crucible.compare import Wanted
 from crucible.comparison import Change, Graded, Row
+from crucible.shift import Ratio
 
 SLUG = "rate-limiter"
-IMPORT = "from body import BadInputError"
 MORE = """\
 globals()["COUNT"] = globals().get("COUNT", 0) + 1
 if COUNT % 5 == 0:
     await request.app.state.limiter._redis.ping()
-end = time.thread_time() + SECONDS
-while time.thread_time() < end:
-    pass
+sum(range(WORK))
 """
 
 
@@ -42,16 +41,20 @@ def variant(reference: Path, folder: Path, more: str) -> Path:
     match = re.search(r"^( +)body = await check_in\(request\)\n", text, re.MULTILINE)
     assert match is not None
     lines = "".join(f"{match[1]}{line}\n" for line in more.splitlines())
-    app.write_text(text.replace(match[0], match[0] + lines).replace(IMPORT, f"import time\n\n{IMPORT}"))
+    app.write_text(text.replace(match[0], match[0] + lines))
     return folder
 
 
-def main(runs: int = 20, seconds: float = 0.00015) -> None:
+def _words(ratio: Ratio | None) -> str:
+    return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})" if ratio else "unknown"
+
+
+def main(runs: int = 20, work: int = 7_400) -> None:
     reference = challenges.folder_of(SLUG, where="here") / "references" / "redis-sliding-log"
     with tempfile.TemporaryDirectory() as place:
         base = Path(shutil.copytree(reference, Path(place) / "base"))
         again = Path(shutil.copytree(reference, Path(place) / "copy"))
-        more = variant(reference, Path(place) / "more", MORE.replace("SECONDS", str(seconds)))
+        more = variant(reference, Path(place) / "more", MORE.replace("WORK", str(work)))
         told: dict[str, list[tuple[Row, ...]]] = {}
         for run in range(runs):
             begun = time.monotonic()
@@ -68,7 +71,7 @@ def main(runs: int = 20, seconds: float = 0.00015) -> None:
                 ]
                 told.setdefault(design.name, []).append(tuple(row for row in rows if row is not None))
                 for row in told[design.name][-1]:
-                    print(f"  {design.name:12} {row.axis:22} {row.ratio} base {row.noise}: {row.change}")
+                    print(f"  {design.name:5} {row.axis:22} {_words(row.ratio)} noise {_words(row.noise)} {row.change}")
     for name, them in told.items():
         for axis in dict.fromkeys(row.axis for rows in them for row in rows):
             changes = [row.change for rows in them for row in rows if row.axis == axis]
@@ -76,4 +79,4 @@ def main(runs: int = 20, seconds: float = 0.00015) -> None:
 
 
 if __name__ == "__main__":
-    main(*(kind(text) for kind, text in zip((int, float), sys.argv[1:], strict=False)))
+    main(*(kind(text) for kind, text in zip((int, int), sys.argv[1:], strict=False)))
