@@ -75,7 +75,7 @@ def test_a_container_is_run_for_one_grade_and_taken_away(engine: Engine) -> None
         assert server.ports[0] == server.upstream.port
     finally:
         pid = engine.pid
-        server.stop()
+        services.stop(server)
     eventually(lambda: gone(pid), what="the end of the container")
     run, remove = engine.asked
     assert "--label crucible.run=crucible-run-x" in run
@@ -92,7 +92,7 @@ def test_it_is_durable_where_its_card_says_so(engine: Engine) -> None:
         with redis.Redis(port=server.upstream.port, retry=NEVER) as client:
             assert client.config_get("appendonly", "appendfsync") == {"appendonly": "yes", "appendfsync": "everysec"}
     finally:
-        server.stop()
+        services.stop(server)
 
 
 @pytest.mark.parametrize("engine", ["1"], indirect=True)
@@ -106,7 +106,7 @@ def test_what_docker_says_is_told(engine: Engine, monkeypatch: pytest.MonkeyPatc
     )
     source = find("redis", os.environ)
     assert source is not None
-    with pytest.raises(CrucibleError, match="could not be run: pull denied"):
+    with pytest.raises(CrucibleError, match="could not be run: `docker run` said: pull denied"):
         start("redis", source, engine.folder / "run" / "services" / "redis")
 
 

@@ -363,7 +363,7 @@ class RunningLab:
             self._network.stop()
         for server in self.servers.values():
             with suppress(Exception):  # whatever one server says, the others are stopped as well
-                server.stop()
+                services.stop(server)
         kill_all(family)
         self.isolation.lift()
 

@@ -98,11 +98,11 @@ def _doubles(effects: Sequence[Effect], cuts: Sequence[int]) -> list[Double]:
 
 
 def waits_ns(items: Iterable[Item], done: dict[str, int]) -> dict[str, int]:
-    """How long each item that was done had to wait since it was accepted, or since it was due, in ns; 0 at least.
+    """How long each item that was done had to wait since it was asked for, or since it was due, in ns; 0 at least.
 
-    An effect that came before the answer waited for nothing.
+    Not since it was accepted: who answers late would have had nobody wait.
     """
-    found = {item.id: done[item.id] - max(item.accepted_ns, item.due_ns) for item in items if item.id in done}
+    found = {item.id: done[item.id] - max(item.sent_ns, item.due_ns) for item in items if item.id in done}
     return {name: max(0, wait) for name, wait in found.items()}
 
 

@@ -14,7 +14,7 @@ SERVICES: dict[str, Service] = {
 }
 CONTAINER_S, LOOK_S = 60.0, 0.2
 
-__all__ = ["SERVICES", "Server", "Service", "Source", "find", "locate", "start"]
+__all__ = ["SERVICES", "Server", "Service", "Source", "find", "locate", "start", "stop"]
 
 
 def find(name: str, environ: Mapping[str, str]) -> Source | None:
@@ -51,3 +51,9 @@ def start(name: str, source: Source, folder: Path, durable: bool = False) -> Ser
     except BaseException:
         container.remove(box)
         raise
+
+
+def stop(server: Server) -> None:
+    """End a server that was started, and the container that was run for it; safe to call twice."""
+    server.stop()
+    container.remove(server.source)

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 
 from crucible.check import NotCausedError
 from crucible.errors import CrucibleError, Fault
@@ -15,11 +16,18 @@ LABEL = "crucible.run"
 """On every container that is run here, with the name of the run's folder."""
 
 
+class _DockerError(Exception):
+    """What went wrong, in words."""
+
+
 def engine(image: Image, environ: Mapping[str, str]) -> Source | None:
     """A container of this image, where there is a Docker engine to run it."""
-    if not shutil.which("docker", path=environ.get("PATH")) or _docker("version"):
+    if not shutil.which("docker", path=environ.get("PATH")):
         return None
-    return Source("docker", image.image.partition("@")[0], image.name)
+    with suppress(_DockerError):
+        _docker("version")
+        return Source("docker", image.image.partition("@")[0], image.name)
+    return None
 
 
 def run(image: Image, run_name: str) -> Source:
@@ -32,70 +40,74 @@ def run(image: Image, run_name: str) -> Source:
         options += ["--publish", f"127.0.0.1:{port}:{image.published[host]}"]
     for name, value in image.env.items():
         options += ["--env", f"{name}={value}"]
-    command = ["docker", "run", "--detach", "--label", f"{LABEL}={run_name}", *options, image.image]
+    command = ("run", "--detach", "--label", f"{LABEL}={run_name}", *options, image.image)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PULL_S, check=False)
-        trouble = done.stderr.strip()[-500:] if done.returncode else ""
-    except (OSError, subprocess.TimeoutExpired) as error:
-        trouble = str(error)
-    if trouble:
+        box = _docker(*command, timeout_s=PULL_S).stdout.split()[-1]
+    except _DockerError as trouble:
         raise CrucibleError(
             f"a container of {image.title} could not be run: {trouble}", where=image.image,
             fix="see whether `docker run` works by hand, or name a server of your own", fault=Fault.CRUCIBLE,
-        )  # fmt: skip
-    return Source("docker", image.image.partition("@")[0], url, done.stdout.split()[-1])
+        ) from trouble  # fmt: skip
+    return Source("docker", image.image.partition("@")[0], url, box)
 
 
 def remove(source: Source) -> None:
     """Take away a container that was run here, with what it holds; one that was attached to is left alone."""
     if source.kind == "docker" and source.container is not None:
-        _docker("rm", "--force", "--volumes", source.container)
+        _take_away(source.container)
 
 
 def clear(run_name: str) -> None:
     """Take away what a run has left. Where no engine runs there is nothing to take away."""
     if shutil.which("docker"):
-        try:
-            asked = ["docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}={run_name}"]
-            found = subprocess.run(asked, capture_output=True, text=True, timeout=DOCKER_S, check=False).stdout.split()
-        except (OSError, subprocess.TimeoutExpired):
-            return
-        for box in found:
-            _docker("rm", "--force", "--volumes", box)
+        with suppress(_DockerError):
+            left = _docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}={run_name}").stdout
+            for box in left.split():
+                _take_away(box)
+
+
+def _take_away(box: str) -> None:
+    with suppress(_DockerError):  # it is gone already
+        _docker("rm", "--force", "--volumes", box)
 
 
 def kill(source: Source) -> None:
     """SIGKILL the container; its data is kept. Raises NotCausedError."""
     if source.container is None:
         raise NotCausedError(f"the attached server at {source.detail} can only be crashed by its container's id")
-    if trouble := _docker("kill", "--signal", "KILL", source.container):
-        raise NotCausedError(trouble)
+    try:
+        _docker("kill", "--signal", "KILL", source.container)
+    except _DockerError as trouble:
+        raise NotCausedError(str(trouble)) from trouble
 
 
 def start(source: Source) -> None:
     """Start the container again, with its old address. Raises a CrucibleError: what follows needs the server."""
-    if trouble := _docker("start", source.container or ""):
+    try:
+        _docker("start", source.container or "")
+    except _DockerError as trouble:
         raise CrucibleError(
             f"the server at {source.detail} was crashed and cannot be started again: {trouble}",
             where=f"container {source.container}", fix="start it by hand, and see its logs", fault=Fault.CRUCIBLE,
-        )  # fmt: skip
+        ) from trouble  # fmt: skip
 
 
 def logs(source: Source) -> str:
     """What it has printed so far; nothing where its container is not known."""
-    if source.container is None:
-        return ""
-    try:
-        done = subprocess.run(["docker", "logs", source.container], capture_output=True, timeout=DOCKER_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return (done.stdout + done.stderr).decode(errors="replace")
+    if source.container is not None:
+        with suppress(_DockerError):
+            said = _docker("logs", source.container)
+            return said.stdout + said.stderr
+    return ""
 
 
-def _docker(*command: str) -> str | None:
-    """What went wrong, if something did."""
+def _docker(*command: str, timeout_s: float = DOCKER_S) -> "subprocess.CompletedProcess[str]":
     try:
-        done = subprocess.run(["docker", *command], capture_output=True, text=True, timeout=DOCKER_S, check=False)
+        done = subprocess.run(
+            ["docker", *command], capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"`docker {command[0]}` could not be run: {error}"
-    return f"`docker {command[0]}` said: {done.stderr.strip()[:200]}" if done.returncode != 0 else None
+        raise _DockerError(f"`docker {command[0]}` could not be run: {error}") from error
+    if done.returncode != 0:
+        raise _DockerError(f"`docker {command[0]}` said: {done.stderr.strip()[-300:]}")
+    return done

@@ -271,7 +271,6 @@ class _Attached(_Postgres):
                 connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(name))
         except psycopg.Error:
             pass  # a server that is gone keeps nothing
-        container.remove(self.source)
 
 
 def _unusable(source: Source, what: str) -> CrucibleError:

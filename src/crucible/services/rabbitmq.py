@@ -308,7 +308,6 @@ class _Attached(_RabbitMQ):
         for path in (f"/vhosts/{self._vhost}", f"/users/{self._user}"):
             with suppress(requests.RequestException, CrucibleError):  # a server that is gone keeps nothing
                 self._ask("DELETE", path)
-        container.remove(self.source)
 
 
 def _unusable(source: Source, what: str) -> CrucibleError:

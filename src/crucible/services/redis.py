@@ -235,7 +235,6 @@ class _Attached(_Valkey):
                         client.execute_command("ACL", "DELUSER", self._given[0])
         except (redis.RedisError, OSError):
             pass  # a server that is gone keeps nothing
-        container.remove(self.source)
 
 
 def _unusable(source: Source, what: str) -> CrucibleError:

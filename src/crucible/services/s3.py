@@ -295,7 +295,6 @@ class _Attached(_S3):
                 for it in listed.get("Contents", []):
                     client.delete_object(Bucket=self._bucket, Key=it["Key"])
             client.delete_bucket(Bucket=self._bucket)
-        container.remove(self.source)
 
 
 def _operation(verb: str, target: str) -> str:
