@@ -1,10 +1,7 @@
 """The rate limiter's contract, starter, references and flaws, as far as they can be judged without running them."""
 
 import importlib.util
-import re
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,8 +11,6 @@ import yaml
 from crucible import challenges
 from crucible.manifest import Manifest, read_manifest
 from crucible.solution import read_solution
-from crucible.suite import load_suite
-from crucible.trials import trials
 
 CHALLENGE = challenges.data_folder("challenge_templates") / "rate-limiter"
 REFERENCES = sorted(path.parent for path in CHALLENGE.glob("references/*/crucible.yaml"))
@@ -33,11 +28,8 @@ def contract() -> dict[str, Any]:
     return document
 
 
-def test_the_axes_are_named_once_and_every_profile_bounds_wrong_refusals(manifest: Manifest) -> None:
-    ids = [axis.id for axis in manifest.axes]
-    assert len(ids) == len(set(ids)) == 21
-    for axis in ids:
-        assert re.fullmatch(r"[a-z][a-z0-9_]*", axis)
+def test_every_profile_bounds_wrong_refusals(manifest: Manifest) -> None:
+    assert len(manifest.axes) == 21
     for profile in manifest.profiles:
         for axis in ("wrong_refusals_ratio", "wrong_refusals_one_replica_ratio"):
             at_most = profile.limits[axis].at_most
@@ -70,63 +62,10 @@ def test_the_contract_has_every_route_and_status(contract: dict[str, Any]) -> No
     }
 
 
-def test_every_reference_in_the_contract_leads_somewhere(contract: dict[str, Any]) -> None:
-    found = list(references_in(contract))
-    assert found
-    for reference in found:
-        place = contract
-        for part in reference.removeprefix("#/").split("/"):
-            place = place[part]
-
-
-def references_in(node: object) -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == "$ref":
-                yield value
-            yield from references_in(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from references_in(value)
-
-
-def test_the_starter_answers_the_routes_of_the_contract(contract: dict[str, Any]) -> None:
-    text = (CHALLENGE / "starters" / "python" / "app.py").read_text()
-    assert set(re.findall(r'Route\("([^"]+)"', text)) == set(contract["paths"])
-
-
-def test_the_starter_prescribes_no_store() -> None:
-    lines = (CHALLENGE / "starters" / "python" / "requirements.txt").read_text().splitlines()
-    assert [line.partition("==")[0] for line in lines if line and not line.startswith("#")] == ["starlette", "uvicorn"]
-
-
-@pytest.mark.parametrize("path", sorted(CHALLENGE.glob("*/*/requirements.txt")), ids=lambda path: path.parent.name)
-def test_every_dependency_is_pinned(path: Path) -> None:
-    for line in path.read_text().splitlines():
-        assert re.fullmatch(r"(# )?[A-Za-z0-9._-]+(\[[a-z,]+\])?==[0-9.]+|# .*|", line), line
-
-
-@pytest.mark.parametrize("folder", REFERENCES, ids=lambda path: path.name)
-def test_a_reference_is_a_whole_solution_with_its_price(folder: Path) -> None:
-    assert read_solution(folder).build is not None
-    for word in ("**Gives.**", "**Costs.**", "**For whom.**"):
-        assert word in (folder / "DECISION.md").read_text()
-    for path in folder.glob("*.py"):
-        assert len(path.read_text().splitlines()) < 200
-
-
 def test_the_two_references_are_opposed() -> None:
     services = {folder.name: read_solution(folder).services for folder in REFERENCES}
     assert services["redis-sliding-log"] == ("redis",)
     assert services["in-process"] == ()
-
-
-def test_every_check_has_a_flaw_or_a_profile_that_one_misses(manifest: Manifest) -> None:
-    there = trials(CHALLENGE, manifest, load_suite(CHALLENGE))
-    unguarded = {check.id for check in load_suite(CHALLENGE).checks} - {trial.check for trial in there}
-    assert unguarded <= {"RL-7", "RL-9"}, "measures, which a profile judges"
-    assert {trial.profile for trial in there} > {""}
-    assert {trial.sibling for trial in there} - {""} <= {folder.name for folder in REFERENCES}
 
 
 class Clock:

@@ -1,0 +1,127 @@
+"""What became of messages: the grader's own requests held against what its sink saw."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from crucible.check import History
+from crucible.evidence import Attempt, Op
+from crucible.oracles.delivery import Account, Effect, Item, Owes, account
+
+from .messages import accepted, by_key, definite, field_of, said
+
+CUTS = {"kill", "start", "crash", "reset", "terminate", "died", "cut_replies", "half_open", "drop", "close", "refuse"}
+"""Faults that cut a process or a connection."""
+LOAD = "load-"
+"""How the load's recipients begin; what it asked for may arrive later."""
+
+
+@dataclass(frozen=True)
+class Books:
+    """Of some messages: what is owed, what was done, and how it was tried."""
+
+    items: dict[str, Item]
+    """By the message's key."""
+    ops: dict[str, list[Op]]
+    attempts: dict[str, list[Attempt]]
+    """By the message's key, in the order of time."""
+    strangers: tuple[Attempt, ...]
+    """Effects that belong to no message of anybody's."""
+    account: Account
+    unsure: tuple[str, ...]
+    """Keys of which it was never learnt whether they were accepted, however often they were sent again."""
+
+    @property
+    def open(self) -> list[str]:
+        """Those that never arrived either: lost, if they were accepted."""
+        return [key for key in self.unsure if key not in self.account.done]
+
+
+def books(history: History, ops: Iterable[Op], within: Sequence[Op] | None = None) -> Books:
+    """The books of the messages that `ops` asked for. `within`: all that were asked for, where that is more."""
+    mine, everybody = by_key(ops), by_key(within if within is not None else history.ops)
+    numbers, users = _owners(everybody)
+    attempts: dict[str, list[Attempt]] = defaultdict(list)
+    strangers = []
+    for attempt in history.attempts:
+        body = attempt.body if isinstance(attempt.body, dict) else {}
+        key = numbers.get(str(body.get("ref"))) or users.get(str(body.get("to")))
+        if key is not None:
+            attempts[key].append(attempt)
+        elif attempt.effect and not str(body.get("to")).startswith(LOAD):
+            strangers.append(attempt)
+    exceptions = Exceptions(history)
+    items = {key: _item(key, them, exceptions) for key, them in mine.items()}
+    effects = [
+        Effect(key, it.at_ns, it.answered_ns is not None) for key in items for it in attempts[key] if it.effect
+    ]  # fmt: skip
+    unsure = tuple(key for key, them in mine.items() if not any(map(accepted, them)) and not all(map(definite, them)))
+    return Books(items, mine, attempts, tuple(strangers), account(items.values(), effects, cuts(history)), unsure)
+
+
+def _owners(ops: dict[str, list[Op]]) -> tuple[dict[str, str], dict[str, str]]:
+    """Whose a notification's id is, and whose a recipient, by key; a recipient of two messages is nobody's."""
+    numbers: dict[str, str] = {}
+    by_user: dict[str, set[str]] = defaultdict(set)
+    for key, them in ops.items():
+        by_user[field_of(them[0], "user")].add(key)
+        for op in them:
+            if accepted(op):
+                numbers.setdefault(said(op, "id"), key)
+    return numbers, {user: next(iter(keys)) for user, keys in by_user.items() if len(keys) == 1}
+
+
+class Exceptions:
+    """Who need not get what was accepted."""
+
+    def __init__(self, history: History) -> None:
+        self.rejected = {
+            str(user) for name, users in history.facts.items()
+            if name.startswith("rejected") and isinstance(users, list) for user in users
+        }  # fmt: skip
+        """Recipients that the sink takes nothing for."""
+        self.opted_out = {
+            op.request.path.split("/")[3] for op in history.ops
+            if op.request.method == "PUT" and isinstance(op.request.body, dict) and False in op.request.body.values()
+        }  # fmt: skip
+        """Users who ever wanted nothing on some channel, whatever the answer was."""
+        self.withdrawn = {op.request.path.rsplit("/", 1)[1] for op in history.ops if op.request.method == "DELETE"}
+        """Ids that somebody asked to cancel, whatever the answer was."""
+
+
+def _item(key: str, ops: Sequence[Op], exceptions: Exceptions) -> Item:
+    yes = [op for op in ops if accepted(op)]
+    sent = min(op.sent_ns for op in ops)
+    if not yes:
+        refused = all(map(definite, ops))
+        return Item(key, sent, ops[-1].received_ns, Owes.NONE if refused else Owes.AT_MOST_ONE)
+    first = min(yes, key=lambda op: op.received_ns)
+    user = field_of(first, "user")
+    suppressed = any(said(op, "state") == "suppressed" for op in yes)
+    if user in exceptions.rejected or (suppressed and user in exceptions.opted_out):
+        owes = Owes.NONE
+    elif any(said(op, "id") in exceptions.withdrawn for op in yes):
+        owes = Owes.AT_MOST_ONE
+    else:
+        owes = Owes.ONE
+    return Item(key, sent, first.received_ns, owes)
+
+
+def cuts(history: History) -> list[int]:
+    """When something of the solution was cut: at the beginning and at the end of each such fault."""
+    found = []
+    for event in history.events:
+        if event.kind in CUTS:
+            found += [event.at_ns, event.until_ns or event.at_ns]
+    return sorted(found)
+
+
+def shown(them: Books, keys: Iterable[str]) -> tuple[Op, ...]:
+    """The requests of some messages, as examples."""
+    return tuple(op for key in list(keys)[:3] for op in them.ops[key][:1])
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Nearest rank; 0 of none."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1)] if ordered else 0.0

@@ -1,0 +1,245 @@
+"""What providers do: errors before and after the effect, too many calls, recipients that are refused for good, a hang;
+and a backlog in which some are urgent."""
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
+from random import Random
+from statistics import median
+
+from crucible.check import Finding, History, Lab, Measure, Outcome, SinkFault
+from crucible.evidence import Attempt, Op
+from crucible.oracles.delivery import waits_ns
+
+from .accounts import Books, books, percentile
+from .messages import (
+    CHANNELS,
+    Message,
+    in_turn,
+    key_of,
+    message,
+    messages,
+    read_back,
+    resolve,
+    settle,
+)
+
+ERRORS = SinkFault(errors=0.5, most_per_s=25)
+PER_S = 60
+"""Over all channels, while they fail: what is tried again is more than they take."""
+GRACE_NS, WAIT_NS = 250_000_000, 1_000_000_000
+MOST_TRIES = 10
+GIVES_UP_S, GIVEN_UP_S = 10.0, 1.0
+"""How long it is waited for the last try of what is refused for good, and how long after one it was the last."""
+POISON = 0.05
+SLACK_MS = 400
+"""Two intervals of a poll; what is shorter than that is no delay."""
+LOW, HIGH, URGENT_EVERY_S = 300, 20, 0.05
+QUARTER = 0.25
+"""Of the time that the others take: what urgent ones may take at most."""
+HUNG_S, HUNG_PER_S = 10, 10
+ASKED = 12
+QUEUE_MS = 1_000
+"""Less than this, and there was no backlog for anybody to wait in."""
+
+
+async def errors(lab: Lab, rng: Random) -> None:
+    """Every channel fails up to half of its calls, and takes few; some recipients are refused for good."""
+    lab.note("instances", len(lab.instances))
+    seconds = 4 if lab.mode == "quick" else 12
+    wanted = messages(rng, PER_S * seconds)
+    bad = wanted[7 :: int(1 / POISON)]
+    reject(lab, bad, "errors")
+    async with faulty(lab, CHANNELS, ERRORS):
+        ops = await lab.paced(in_turn(lab, wanted, "errors"), 1 / PER_S)
+        await lab.sleep(1.0)
+    await resolve(lab, ops, "errors")
+    await settle(lab, [it for it in wanted if it not in bad], lab.now_ns())
+    await _let_go(lab, {it.user for it in bad})
+    await read_back(lab, ops, "errors")
+
+
+async def _let_go(lab: Lab, users: set[str]) -> None:
+    """Wait until nobody tries these recipients any more, or has done so too often."""
+    begun = lab.now_ns()
+    while lab.now_ns() - begun < GIVES_UP_S * 1e9:
+        tries = [it for it in lab.sink.attempts if isinstance(it.body, dict) and it.body.get("to") in users]
+        often = Counter(str(it.body.get("to")) for it in tries if isinstance(it.body, dict) and it.status == 400)
+        last = max((it.at_ns for it in tries), default=0)
+        if max(often.values(), default=0) > MOST_TRIES or lab.now_ns() - last > GIVEN_UP_S * 1e9:
+            return
+        await lab.sleep(0.2)
+
+
+def reject(lab: Lab, bad: Sequence[Message], name: str) -> None:
+    for it in bad:
+        lab.sink.reject(it.user)
+    lab.note(f"rejected-{name}", [it.user for it in bad])
+
+
+@asynccontextmanager
+async def faulty(lab: Lab, channels: Iterable[str], fault: SinkFault) -> AsyncIterator[None]:
+    """While open, these channels are under a fault."""
+    async with AsyncExitStack() as stack:
+        for channel in channels:
+            await stack.enter_async_context(lab.sink.fault(channel, fault))
+        yield
+
+
+def judge_polite(history: History) -> Finding:
+    """NT-7: it waits as long as it is told to, tries ten times at most, and longer and longer apart."""
+    named = history.named("errors")
+    them = books(history, named)
+    most = history.facts["instances"]
+    assert isinstance(most, int)
+    by_channel: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in history.attempts:
+        by_channel[attempt.path].append(attempt)
+    refused = {path: sorted(it.at_ns for it in tries if it.status == 429) for path, tries in by_channel.items()}
+    rude, worst = 0, ""
+    for path, moments in refused.items():
+        for at in moments:
+            again = bisect_left(moments, at + WAIT_NS) - bisect_right(moments, at + GRACE_NS)
+            if again > most and again > rude:
+                rude, worst = again, path
+    often = {
+        key: len([it for it in tries if it.status not in (409, 429)])
+        for key, tries in them.attempts.items()
+        if key in them.items
+    }
+    most_often = max(often.values(), default=0)
+    gaps = [_gaps(tries) for key, tries in them.attempts.items() if key in them.items]
+    first, third = [it[0] for it in gaps if len(it) > 2], [it[2] for it in gaps if len(it) > 2]
+    evidence = {
+        "calls of the provider": sum(map(len, by_channel.values())), "told to wait": sum(map(len, refused.values())),
+        "messages tried more than once": sum(count > 1 for count in often.values()), "most tries of one": most_often,
+    }  # fmt: skip
+    if rude:
+        what = (
+            f"within the second that it had been told to wait, it called {worst} {rude} times more, and was told again"
+        )
+        return Finding(Outcome.FAIL, what, (), (), evidence)
+    if most_often > MOST_TRIES:
+        return Finding(Outcome.FAIL, f"one notification was tried {most_often} times", (), (), evidence)
+    if len(first) >= 5 and median(third) < 1.2 * median(first):
+        what = (
+            f"of {len(first)} notifications that failed three times, the third pause was no longer than the first: "
+            f"{median(third):.2f} s after {median(first):.2f} s"
+        )
+        return Finding(Outcome.FAIL, what, (), (), evidence)
+    if evidence["messages tried more than once"] < 5:
+        return Finding(Outcome.INCONCLUSIVE, "hardly anything was tried more than once", (), (), evidence)
+    what = f"no notification was tried more than {most_often} times, and nobody called while they had been told to wait"
+    return Finding(Outcome.PASS, what, (), (), evidence)
+
+
+def _gaps(tries: Sequence[Attempt]) -> list[float]:
+    """Seconds between the failed tries of one message, in their order."""
+    return [(after.at_ns - it.at_ns) / 1e9 for it, after in pairwise(tries) if it.status in (500, 503)]
+
+
+async def isolation(lab: Lab, rng: Random) -> None:
+    """One channel hangs, on another one recipients are refused for good, and a third has no troubles of its own."""
+    number = HUNG_PER_S * (HUNG_S if lab.mode == "quick" else 30)
+    email, push, sms = (messages(rng, number, (channel,)) for channel in ("email", "push", "sms"))
+    bad = push[3 :: int(1 / POISON)]
+    reject(lab, bad, "isolation")
+
+    async def hung() -> list[Op]:
+        """To the channel that hangs; of the first ones it is asked what they say of themselves."""
+        calls = in_turn(lab, sms, "isolation/sms", 3.0)
+        first = await lab.paced(calls[:ASKED], 1 / HUNG_PER_S)
+        await read_back(lab, first, "isolation")
+        return first + await lab.paced(calls[ASKED:], 1 / HUNG_PER_S)
+
+    async with faulty(lab, ["sms"], SinkFault(hangs=True)):
+        sent = await asyncio.gather(
+            lab.paced(in_turn(lab, email, "isolation/email"), 1 / HUNG_PER_S),
+            lab.paced(in_turn(lab, push, "isolation/push"), 1 / HUNG_PER_S),
+            hung(),
+        )
+    ops = [op for them in sent for op in them]
+    await resolve(lab, ops, "isolation")
+    await settle(lab, [*email, *[it for it in push if it not in bad], *sms], lab.now_ns())
+
+
+def judge_poison(history: History) -> Finding:
+    """NT-8. Who was also held up where nobody is refused waited for the channel that hung."""
+    found = _held_up(history, "isolation/push", "recipients that are refused for good", None)
+    if found.outcome is Outcome.FAIL and judge_isolation(history).outcome is not Outcome.PASS:
+        what = "others waited too long, and not only beside recipients that are refused for good: see NT-10"
+        return Finding(Outcome.INCONCLUSIVE, what, (), (), found.evidence)
+    return found
+
+
+def judge_isolation(history: History) -> Finding:
+    """NT-10."""
+    return _held_up(history, "isolation/email", "a channel that hung", "hung_channel_ratio")
+
+
+def _held_up(history: History, name: str, by: str, axis: str | None) -> Finding:
+    """Whether messages waited more than twice as long as usual."""
+    before, them = books(history, history.named("line")), books(history, history.named("isolation"))
+    base = _waits_ms(before, [op for op in history.named("line") if _same_channel(op, name)])
+    then = _waits_ms(them, history.named(name))
+    usual, held = percentile(base, 0.95), percentile(then, 0.95)
+    evidence = {
+        "usual messages": len(base),
+        "messages meanwhile": len(then),
+        "usual p95 ms": usual,
+        "p95 ms meanwhile": held,
+    }
+    if len(base) < 15 or len(then) < 40:
+        return Finding(
+            Outcome.INCONCLUSIVE, f"only {len(base)} and {len(then)} notifications arrived", (), (), evidence
+        )
+    ratio = max(held, SLACK_MS / 2) / max(usual, SLACK_MS / 2)
+    measures = (Measure(axis, ratio, ratio, ratio, len(then)),) if axis else ()
+    if held > 2 * usual + SLACK_MS:
+        what = f"{by} raised the others' delivery time (95th percentile) from {usual:.0f} to {held:.0f} ms"
+        return Finding(Outcome.FAIL, what, (), measures, evidence)
+    what = f"beside {by} the others took {held:.0f} ms (95th percentile), and {usual:.0f} ms without"
+    return Finding(Outcome.PASS, what, (), measures, evidence)
+
+
+def _same_channel(op: Op, name: str) -> bool:
+    return isinstance(op.request.body, dict) and op.request.body.get("channel") == name.rsplit("/", 1)[1]
+
+
+def _waits_ms(them: Books, ops: Sequence[Op]) -> list[float]:
+    waits = waits_ns(them.items.values(), them.account.done)
+    return [waits[key] / 1e6 for key in dict.fromkeys(map(key_of, ops)) if key in waits]
+
+
+async def priority(lab: Lab, rng: Random) -> None:
+    """A backlog of low ones on one channel, and high ones that come while it drains."""
+    low = [message(rng, "email") for _ in range(LOW if lab.mode == "quick" else 2_000)]
+    high = [message(rng, "email", high=True) for _ in range(HIGH)]
+    posting = asyncio.ensure_future(lab.paced(in_turn(lab, low, "priority/low"), 0.004))
+    await lab.sleep(0.004 * len(low) * 0.8)
+    ops = await lab.paced(in_turn(lab, high, "priority/high"), URGENT_EVERY_S)
+    ops += await posting
+    await resolve(lab, ops, "priority")
+    await settle(lab, [*low, *high], lab.now_ns())
+
+
+def judge_priority(history: History) -> Finding:
+    """NT-9."""
+    them = books(history, history.named("priority"))
+    low, high = (_waits_ms(them, history.named(f"priority/{name}")) for name in ("low", "high"))
+    slow, quick = percentile(low, 0.95), percentile(high, 0.95)
+    evidence = {"low ones": len(low), "high ones": len(high), "low p95 ms": slow, "high p95 ms": quick}
+    if len(low) < LOW * 0.9 or len(high) < HIGH * 0.9:
+        return Finding(Outcome.INCONCLUSIVE, f"only {len(low)} low and {len(high)} high ones arrived", (), (), evidence)
+    if slow < QUEUE_MS:
+        what = f"no backlog formed: low ones took {slow:.0f} ms (95th percentile), and high ones {quick:.0f} ms"
+        return Finding(Outcome.PASS, what, (), (Measure("priority_ratio", 0, 0, 0, len(high)),), evidence)
+    seen = sorted([quick / slow, *(percentile(high[i::2], 0.95) / slow for i in range(2))])
+    measures = (Measure("priority_ratio", quick / slow, seen[0], seen[-1], len(high)),)
+    what = f"high ones took {quick:.0f} ms (95th percentile) behind a backlog in which low ones took {slow:.0f} ms"
+    if seen[0] <= QUARTER < seen[-1]:
+        return Finding(Outcome.INCONCLUSIVE, what, (), measures, evidence)
+    return Finding(Outcome.PASS if seen[-1] <= QUARTER else Outcome.FAIL, what, (), measures, evidence)

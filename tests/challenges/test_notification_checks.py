@@ -1,0 +1,138 @@
+"""The notification service's scenarios and judges, on services made up in memory and in virtual time."""
+
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.memory_lab import EPOCH_NS, in_virtual_time
+from support.memory_notifier import NotifierLab
+
+from crucible.check import Finding, History, Outcome
+from crucible.evidence import Op, Result
+from crucible.suite import load_suite
+
+CHALLENGE = Path(__file__).parents[2] / "challenge_templates" / "notification-service"
+SUITE = load_suite(CHALLENGE)
+CHECKS = {check.id: check for check in SUITE.checks}
+SCENARIOS = {scenario.id: scenario for scenario in SUITE.scenarios}
+FLAWS = {
+    "drops on 429": "NT-1",
+    "equal messages collapse": "NT-1",
+    "a new key for every attempt": "NT-2",
+    "a key of the worker's own": "NT-2",
+    "publishes before it looks": "NT-3",
+    "looks, then inserts": "NT-4",
+    "sent before the call": "NT-5",
+    "state from the replica": "NT-5",
+    "opt-out cached": "NT-6",
+    "cancels nothing": "NT-6",
+    "retries at once": "NT-7",
+    "retries for ever": "NT-7",
+    "poison at the head": "NT-8",
+    "one line for all": "NT-9",
+    "one pool for all channels": "NT-10",
+    "early": "NT-11",
+    "a list in memory": "NT-12",
+    "acknowledges before it sends": "NT-12",
+    "accepts anything": "NT-13",
+}
+
+
+class WallClock:
+    def __init__(self, lab: NotifierLab) -> None:
+        self.lab = lab
+
+    def time_ns(self) -> int:
+        return EPOCH_NS + self.lab.now_ns()
+
+
+@cache
+def watch(names: tuple[str, ...], flaw: str, seed: int = 7) -> History:
+    """These scenarios, one after the other, with one service."""
+    lab = NotifierLab(flaw)
+
+    async def observe() -> None:
+        lab.begin()
+        for name in names:
+            await SCENARIOS[name].observe(lab, Random(f"{seed}/{name}"))
+        await lab.end()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["crucible_suite_notification_service.messages"], "time", WallClock(lab))
+        in_virtual_time(observe)
+    in_order = tuple(sorted(lab.ops, key=lambda op: op.sent_ns))
+    return History(
+        in_order, tuple(lab.events), lab.facts, 2, ("postgres",), {}, attempts=tuple(lab.memory_sink.attempts)
+    )
+
+
+def scenarios_of(check: str) -> tuple[str, ...]:
+    return tuple(name for name in SCENARIOS if name in CHECKS[check].scenarios)
+
+
+def judge(check: str, flaw: str, seed: int = 7) -> Finding:
+    return CHECKS[check].judge(watch(scenarios_of(check), flaw, seed))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("check", CHECKS)
+def test_an_outbox_as_it_should_be_passes(check: str, seed: int) -> None:
+    finding = judge(check, "", seed)
+    assert finding.outcome is Outcome.PASS, finding.what
+    assert finding.evidence
+
+
+@pytest.mark.parametrize(("flaw", "check"), FLAWS.items())
+def test_what_is_wrong_is_caught_by_its_check(flaw: str, check: str) -> None:
+    finding = judge(check, flaw)
+    assert finding.outcome is Outcome.FAIL, finding.what
+
+
+def test_every_check_has_something_to_catch() -> None:
+    assert set(FLAWS.values()) == set(CHECKS)
+
+
+# ---------------------------------------------------------------- honesty
+
+
+def lose(op: Op, how: str) -> Op:
+    if how == "timeout":
+        late = op.sent_ns + 5_000_000_000
+        return replace(op, result=Result.UNKNOWN, status=None, reply=None, error="timed out", received_ns=late)
+    if how == "slower":
+        return replace(op, received_ns=op.received_ns + (op.sent_ns * 7919) % 3_000_000_000)
+    if how == "503":
+        return replace(op, result=Result.UNKNOWN, status=503, reply=None, error="status 503")
+    return replace(op, result=Result.OK, status=200, reply={"surprise": True})
+
+
+@pytest.mark.parametrize(("flaw", "check"), FLAWS.items())
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    share=st.floats(0, 1),
+    how=st.sampled_from(["timeout", "503", "made up", "slower"]),
+    which=st.sampled_from(["POST", "GET", "DELETE", ""]),
+)
+def test_losing_answers_never_acquits(flaw: str, check: str, seed: int, share: float, how: str, which: str) -> None:
+    seen, rng = watch(scenarios_of(check), flaw), Random(seed)
+    share = share**3  # mostly a few
+    ops = [lose(op, how) if which in ("", op.request.method) and rng.random() < share else op for op in seen.ops]
+    assert CHECKS[check].judge(replace(seen, ops=tuple(ops))).outcome is not Outcome.PASS
+
+
+def test_what_is_said_to_be_suppressed_and_was_not_is_lost() -> None:
+    """Nobody opted out."""
+    seen = watch(scenarios_of("NT-1"), "drops on 429")
+    lost = {op.request.headers["Idempotency-Key"] for op in judge("NT-1", "drops on 429").examples}
+    ops = [
+        replace(op, reply={"id": op.reply["id"], "state": "suppressed"})
+        if op.request.headers.get("Idempotency-Key") in lost and isinstance(op.reply, dict) else op
+        for op in seen.ops
+    ]  # fmt: skip
+    assert CHECKS["NT-1"].judge(replace(seen, ops=tuple(ops))).what == judge("NT-1", "drops on 429").what
