@@ -209,7 +209,12 @@ def test_what_tools_leave_behind_is_not_copied(tmp_path: Path) -> None:
     ("slug", "lang", "what", "fix"),
     [
         ("rate-limitr", "python", "there is no challenge `rate-limitr`", "did you mean `rate-limiter`?"),
-        ("../_shared", "python", "there is no challenge `../_shared`", "use one of: rate-limiter"),
+        (
+            "../_shared",
+            "python",
+            "there is no challenge `../_shared`",
+            "use one of: notification-service, rate-limiter",
+        ),
         (SLUG, "pyton", "there is no `pyton` starter for rate-limiter", "did you mean `python`?"),
         (SLUG, "cobol", "there is no `cobol` starter for rate-limiter", "use one of: go, node, python"),
         (SLUG, "../hidden", "there is no `../hidden` starter for rate-limiter", "use one of: go, node, python"),

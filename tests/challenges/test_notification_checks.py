@@ -18,6 +18,8 @@ from crucible.suite import load_suite
 
 CHALLENGE = Path(__file__).parents[2] / "challenge_templates" / "notification-service"
 SUITE = load_suite(CHALLENGE)
+MESSAGES = sys.modules["crucible_suite_notification_service.messages"]
+"""This one's, whoever loads it again."""
 CHECKS = {check.id: check for check in SUITE.checks}
 SCENARIOS = {scenario.id: scenario for scenario in SUITE.scenarios}
 FLAWS = {
@@ -63,7 +65,7 @@ def watch(names: tuple[str, ...], flaw: str, seed: int = 7) -> History:
         await lab.end()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["crucible_suite_notification_service.messages"], "time", WallClock(lab))
+        patch.setattr(MESSAGES, "time", WallClock(lab))
         in_virtual_time(observe)
     in_order = tuple(sorted(lab.ops, key=lambda op: op.sent_ns))
     return History(

@@ -25,6 +25,8 @@ from crucible.tradeoffs import Judgement
 
 CHALLENGE = Path(__file__).parents[2] / "challenge_templates" / "rate-limiter"
 MANIFEST, SUITE = read_manifest(CHALLENGE), load_suite(CHALLENGE)
+WINDOWS = sys.modules["crucible_suite_rate_limiter.windows"]
+"""This suite's, whoever loads it again."""
 CHECKS = {check.id: check for check in SUITE.checks}
 SCENARIOS = {scenario.id: scenario for scenario in SUITE.scenarios}
 RESTS_ON = {check.id: check.scenarios for check in SUITE.checks}
@@ -46,14 +48,13 @@ def watch(
 ) -> History:  # fmt: skip
     lab = lab_class(HonestLimiter(), replicas, services)
     clock = WallClock(lab)
-    windows = sys.modules["crucible_suite_rate_limiter.windows"]
 
     async def observe() -> None:
         lab.solution = make(lab)
         await SCENARIOS[scenario].observe(lab, Random(seed))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "time", clock)
+        patch.setattr(WINDOWS, "time", clock)
         in_virtual_time(observe)
     return history(lab.ops, lab.facts, lab.events, replicas, services, word)
 

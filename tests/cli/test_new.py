@@ -42,7 +42,8 @@ def run(*arguments: str) -> Result:
 def test_alone_it_lists_the_challenges_and_says_how_to_go_on() -> None:
     result = run()
     assert result.exit_code == 0
-    assert "  rate-limiter  Count every caller's requests" in result.stdout
+    assert "  rate-limiter          Count every caller's requests" in result.stdout
+    assert "  notification-service  Tell a shop's customers" in result.stdout
     assert "crucible-new CHALLENGE DIR" in result.stdout
 
 
