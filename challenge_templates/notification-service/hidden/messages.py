@@ -28,6 +28,8 @@ AGAIN_S = 3.0
 PAUSES_S = (0.3, 0.6, 1.0, 1.5, 2.0, 2.5, 3.0, 3.0)
 """Between the tries that make an unknown definite."""
 AT_ONCE = 40
+SOON_S = 3.0
+"""After which something arrives on an idle line, or nothing is idle."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,18 @@ async def settle(lab: Lab, wanted: Iterable[Message], since_ns: int, within_s: f
         await lab.sleep(LOOK_S)
     await lab.sleep(QUIET_S)
     return not users
+
+
+async def idle(lab: Lab, rng: Random, name: str) -> bool:
+    """Wait until what others have asked for before, such as the load, has been delivered: until one on each channel
+    arrives soon. Whether it came to that."""
+    begun = lab.now_ns()
+    while lab.now_ns() - begun < WITHIN_S * 2e9:
+        drawn = messages(rng, len(CHANNELS))
+        await lab.burst(in_turn(lab, drawn, f"{name}/idle"))
+        if await settle(lab, drawn, lab.now_ns(), within_s=SOON_S):
+            return True
+    return False
 
 
 async def read_back(lab: Lab, ops: Iterable[Op], name: str, most: int = 60) -> None:

@@ -18,6 +18,7 @@ from .accounts import Books, books, percentile
 from .messages import (
     CHANNELS,
     Message,
+    idle,
     in_turn,
     key_of,
     message,
@@ -147,6 +148,7 @@ async def isolation(lab: Lab, rng: Random) -> None:
     email, push, sms = (messages(rng, number, (channel,)) for channel in ("email", "push", "sms"))
     bad = push[3 :: int(1 / POISON)]
     reject(lab, bad, "isolation")
+    lab.note("isolation/idle", await idle(lab, rng, "isolation"))
 
     async def hung() -> list[Op]:
         """To the channel that hangs; of the first ones it is asked what they say of themselves."""
@@ -192,6 +194,9 @@ def _held_up(history: History, name: str, by: str, axis: str | None) -> Finding:
         "usual p95 ms": usual,
         "p95 ms meanwhile": held,
     }
+    if not history.facts.get("isolation/idle"):
+        what = "what had been asked for before was still being delivered"
+        return Finding(Outcome.INCONCLUSIVE, what, (), (), evidence)
     if len(base) < 15 or len(then) < 40:
         return Finding(
             Outcome.INCONCLUSIVE, f"only {len(base)} and {len(then)} notifications arrived", (), (), evidence
