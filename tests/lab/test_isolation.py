@@ -183,6 +183,20 @@ def test_a_hidden_folder_cannot_be_entered_and_shared_memory_is_ones_own(base: P
         assert found.notes
 
 
+def test_a_folder_in_a_hidden_one_takes_nothing_away(base: Path) -> None:
+    """As an author's challenge does that lies among all of them."""
+    (base / "suite" / "one").mkdir(parents=True)
+    (base / "suite" / "one" / "checks.py").write_text("the suite")
+    hidden = (base / "suite", base / "suite" / "one")
+    for order in (hidden, hidden[::-1]):
+        found = isolated(base, hidden=order)
+        assert found.notes == isolated(base, hidden=hidden[:1]).notes
+        if not found.notes:
+            assert "the suite" not in said(
+                found, base, "/bin/sh", "-c", f"cat {hidden[1]}/checks.py; cat {base}/suite/*/*"
+            )
+
+
 def test_every_instance_is_a_user_of_its_own_that_stays_the_same(base: Path) -> None:
     found = isolated(base)
     first, second = found.confine("web.0"), found.confine("web.1")

@@ -102,7 +102,7 @@ def isolate(folder: Path, needed: Sequence[Path], tools: Sequence[Path], hidden:
         return found
     first = _free_users()
     covered, shown = _openings(_ways(needed), _ways(tools))
-    view = View(covered, shown, tuple(path.resolve() for path in hidden if path.is_dir()), folder.name)
+    view = View(covered, shown, tuple(_outermost({path.resolve() for path in hidden if path.is_dir()})), folder.name)
     view = replace(view, hidden=tuple(path for path in view.hidden if _visible(path, view)))
     if _works(Confinement(first, view), folder):
         found._first, found._view = first, view
@@ -180,9 +180,13 @@ def _openings(needed: Iterable[Path], tools: Iterable[Path]) -> tuple[tuple[Path
         if closed and way.exists():
             covered.add(closed[0])
             shown.add(closed[-1] / way.relative_to(closed[-1]).parts[0] if whole else way)
-    outermost = [path for path in covered if not any(other in path.parents for other in covered)]
-    widest = [path for path in shown if not any(other in path.parents for other in shown)]
-    return tuple(sorted(outermost)), tuple(sorted(path.resolve() if path.is_symlink() else path for path in widest))
+    widest = {path.resolve() if path.is_symlink() else path for path in _outermost(shown)}
+    return tuple(_outermost(covered)), tuple(sorted(widest))
+
+
+def _outermost(paths: set[Path]) -> list[Path]:
+    """Those that lie in no other one."""
+    return sorted(path for path in paths if not any(other in path.parents for other in paths))
 
 
 def _is_closed(folder: Path) -> bool:
