@@ -81,7 +81,7 @@ def judge(check: str, flaw: str, seed: int = 7) -> Finding:
     return CHECKS[check].judge(watch(scenarios_of(check), flaw, seed))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("check", CHECKS)
 def test_an_outbox_as_it_should_be_passes(check: str, seed: int) -> None:
     finding = judge(check, "", seed)
@@ -114,7 +114,7 @@ def lose(op: Op, how: str) -> Op:
 
 
 @pytest.mark.parametrize(("flaw", "check"), FLAWS.items())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     share=st.floats(0, 1),
