@@ -79,7 +79,7 @@ class Runner:
 
     @property
     def folder(self) -> Path:
-        return next((self.base / "temp").glob("crucible-*")) / "evidence"
+        return next((self.base / "temp").glob("crucible-*/evidence"))
 
 
 @pytest.fixture
