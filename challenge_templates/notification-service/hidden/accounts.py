@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from crucible.check import History
 from crucible.evidence import Attempt, Op
-from crucible.oracles.delivery import Account, Effect, Item, Owes, account
+from crucible.oracles.delivery import Account, Effect, Item, Owes, account, waits_ns
 
-from .messages import accepted, by_key, definite, field_of, said
+from .messages import accepted, by_key, definite, field_of, key_of, said
 
 CUTS = {"kill", "start", "crash", "reset", "terminate", "died", "cut_replies", "half_open", "drop", "close", "refuse"}
 """Faults that cut a process or a connection."""
@@ -36,10 +36,15 @@ class Books:
         """Those that never arrived either: lost, if they were accepted."""
         return [key for key in self.unsure if key not in self.account.done]
 
+    def waits_ms(self, ops: Iterable[Op]) -> list[float]:
+        """How long each message that these asked for, and that arrived, was waited for."""
+        waits = waits_ns(self.items.values(), self.account.done)
+        return [waits[key] / 1e6 for key in dict.fromkeys(map(key_of, ops)) if key in waits]
 
-def books(history: History, ops: Iterable[Op], within: Sequence[Op] | None = None) -> Books:
-    """The books of the messages that `ops` asked for. `within`: all that were asked for, where that is more."""
-    mine, everybody = by_key(ops), by_key(within if within is not None else history.ops)
+
+def books(history: History, ops: Iterable[Op]) -> Books:
+    """The books of the messages that `ops` asked for."""
+    mine, everybody = by_key(ops), by_key(history.ops)
     numbers, users = _owners(everybody)
     attempts: dict[str, list[Attempt]] = defaultdict(list)
     strangers = []

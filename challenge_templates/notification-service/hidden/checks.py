@@ -17,24 +17,22 @@ from .providers import (
 )
 from .races import judge_retries, retries
 
-EVERYTHING = (
-    "contact", "retries", "later", "line", "withdrawn", "isolation", "errors", "priority", "crashes",
-    "bad-input",
-)  # fmt: skip
+SCENARIOS = (
+    Scenario("contact", "contact", contact, budget_s=30, estimate_s=0.2),
+    Scenario("retries", "race", retries, budget_s=100, estimate_s=3),
+    Scenario("later", "race", later, budget_s=60, estimate_s=3),
+    Scenario("line", "steady", line, budget_s=220, estimate_s=14),
+    Scenario("withdrawn", "steady", withdrawn, budget_s=60, estimate_s=7),
+    Scenario("isolation", "fault", isolation, budget_s=300, estimate_s=13),
+    Scenario("errors", "fault", errors, budget_s=120, estimate_s=8),
+    Scenario("priority", "fault", priority, budget_s=120, estimate_s=5),
+    Scenario("crashes", "fault", crashes, budget_s=300, estimate_s=22),
+    Scenario("bad-input", "fault", bad_input, budget_s=60, estimate_s=1),
+)
+EVERYTHING = tuple(scenario.id for scenario in SCENARIOS)
 
 SUITE = Suite(
-    scenarios=(
-        Scenario("contact", "contact", contact, budget_s=30, estimate_s=0.2),
-        Scenario("retries", "race", retries, budget_s=100, estimate_s=3),
-        Scenario("later", "race", later, budget_s=60, estimate_s=3),
-        Scenario("line", "steady", line, budget_s=220, estimate_s=14),
-        Scenario("withdrawn", "steady", withdrawn, budget_s=60, estimate_s=7),
-        Scenario("isolation", "fault", isolation, budget_s=300, estimate_s=13),
-        Scenario("errors", "fault", errors, budget_s=120, estimate_s=8),
-        Scenario("priority", "fault", priority, budget_s=120, estimate_s=5),
-        Scenario("crashes", "fault", crashes, budget_s=300, estimate_s=22),
-        Scenario("bad-input", "fault", bad_input, budget_s=60, estimate_s=1),
-    ),
+    scenarios=SCENARIOS,
     checks=(
         Check(
             "NT-1", "none-is-lost",

@@ -5,7 +5,7 @@ from random import Random
 
 from crucible.check import Call, Finding, History, Lab, Measure, Outcome
 from crucible.evidence import Op
-from crucible.oracles.delivery import Owes, waits_ns
+from crucible.oracles.delivery import Owes
 
 from .accounts import Books, books, percentile, shown
 from .messages import (
@@ -13,7 +13,6 @@ from .messages import (
     Message,
     accepted,
     by_key,
-    field_of,
     in_turn,
     key_of,
     message,
@@ -59,8 +58,7 @@ async def line(lab: Lab, rng: Random) -> None:
 def judge_line(history: History) -> tuple[Measure, ...]:
     """How long delivery took, and the burst."""
     them = books(history, [*history.named("line"), *history.named("burst")])
-    waits = waits_ns(them.items.values(), them.account.done)
-    steady = [waits[key_of(op)] / 1e6 for op in history.named("line") if key_of(op) in waits]
+    steady = them.waits_ms(history.named("line"))
     burst = [op for op in history.named("burst") if key_of(op) in them.account.done]
     measures = []
     if len(steady) >= FEWEST:
@@ -195,7 +193,3 @@ def judge_states(history: History) -> Finding:
 
 def _refused_for_good(them: Books, key: str, op: Op) -> bool:
     return any(it.status == 400 and it.at_ns < op.received_ns for it in them.attempts.get(key, []))
-
-
-def recipients(ops: Sequence[Op]) -> set[str]:
-    return {field_of(op, "user") for op in ops}

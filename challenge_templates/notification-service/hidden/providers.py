@@ -12,15 +12,13 @@ from statistics import median
 
 from crucible.check import Finding, History, Lab, Measure, Outcome, SinkFault
 from crucible.evidence import Attempt, Op
-from crucible.oracles.delivery import waits_ns
 
-from .accounts import Books, books, percentile
+from .accounts import books, percentile
 from .messages import (
     CHANNELS,
     Message,
     idle,
     in_turn,
-    key_of,
     message,
     messages,
     read_back,
@@ -185,8 +183,8 @@ def judge_isolation(history: History) -> Finding:
 def _held_up(history: History, name: str, by: str, axis: str | None) -> Finding:
     """Whether messages waited more than twice as long as usual."""
     before, them = books(history, history.named("line")), books(history, history.named("isolation"))
-    base = _waits_ms(before, [op for op in history.named("line") if _same_channel(op, name)])
-    then = _waits_ms(them, history.named(name))
+    base = before.waits_ms([op for op in history.named("line") if _same_channel(op, name)])
+    then = them.waits_ms(history.named(name))
     usual, held = percentile(base, 0.95), percentile(then, 0.95)
     evidence = {
         "usual messages": len(base),
@@ -214,11 +212,6 @@ def _same_channel(op: Op, name: str) -> bool:
     return isinstance(op.request.body, dict) and op.request.body.get("channel") == name.rsplit("/", 1)[1]
 
 
-def _waits_ms(them: Books, ops: Sequence[Op]) -> list[float]:
-    waits = waits_ns(them.items.values(), them.account.done)
-    return [waits[key] / 1e6 for key in dict.fromkeys(map(key_of, ops)) if key in waits]
-
-
 async def priority(lab: Lab, rng: Random) -> None:
     """A backlog of low ones on one channel, and high ones that come while it drains."""
     low = [message(rng, "email") for _ in range(LOW if lab.mode == "quick" else 2_000)]
@@ -234,7 +227,7 @@ async def priority(lab: Lab, rng: Random) -> None:
 def judge_priority(history: History) -> Finding:
     """NT-9."""
     them = books(history, history.named("priority"))
-    low, high = (_waits_ms(them, history.named(f"priority/{name}")) for name in ("low", "high"))
+    low, high = (them.waits_ms(history.named(f"priority/{name}")) for name in ("low", "high"))
     slow, quick = percentile(low, 0.95), percentile(high, 0.95)
     evidence = {"low ones": len(low), "high ones": len(high), "low p95 ms": slow, "high p95 ms": quick}
     if len(low) < LOW * 0.9 or len(high) < HIGH * 0.9:
