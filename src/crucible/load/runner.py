@@ -51,12 +51,7 @@ class Load:
     @classmethod
     async def start(cls, loadfile: Path, urls: Sequence[str], folder: Path, log: Path, *, shared: bool) -> "Load":
         """`shared`: whether one replica is enough to configure all."""
-        child = Child.start(
-            [sys.executable, "-P", "-m", "crucible.load.child", str(loadfile)],
-            cwd=folder, log=log, env={"PYTHONPATH": str(SOURCES), "PATH": ""},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
-        load = cls(child, loadfile)
+        load = cls(_spawn(folder, log, "crucible.load.child", str(loadfile)), loadfile)
         try:
             connected = await load._ask(START_S, do="connect", urls=list(urls), shared=shared)
             load.timeout_s = float(connected["timeout_s"])
@@ -75,11 +70,7 @@ class Load:
 
     async def keep_pace(self, folder: Path, log: Path) -> None:
         """From now on see how fast the machine is while blocks are sent."""
-        self._pacer = Child.start(
-            [sys.executable, "-P", "-m", "crucible.load.pacer"],
-            cwd=folder, log=log, env={"PYTHONPATH": str(SOURCES), "PATH": ""},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
+        self._pacer = _spawn(folder, log, "crucible.load.pacer")
         pipe = self._pacer.popen.stdout
         assert pipe is not None
         port = await asyncio.to_thread(pipe.readline)
@@ -133,3 +124,12 @@ class Load:
                 if pipe is not None:
                     with suppress(OSError):
                         pipe.close()
+
+
+def _spawn(folder: Path, log: Path, *module: str) -> Child:
+    """Run a module of ours, with its arguments, in a process that is spoken to through pipes."""
+    return Child.start(
+        [sys.executable, "-P", "-m", *module],
+        cwd=folder, log=log, env={"PYTHONPATH": str(SOURCES), "PATH": ""},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
