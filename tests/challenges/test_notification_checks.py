@@ -9,11 +9,10 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.memory_lab import EPOCH_NS, in_virtual_time
+from support.memory_lab import WallClock, in_virtual_time, lose
 from support.memory_notifier import NotifierLab
 
 from crucible.check import Finding, History, Outcome
-from crucible.evidence import Op, Result
 from crucible.suite import load_suite
 
 CHALLENGE = Path(__file__).parents[2] / "challenge_templates" / "notification-service"
@@ -43,14 +42,6 @@ FLAWS = {
     "acknowledges before it sends": "NT-12",
     "accepts anything": "NT-13",
 }
-
-
-class WallClock:
-    def __init__(self, lab: NotifierLab) -> None:
-        self.lab = lab
-
-    def time_ns(self) -> int:
-        return EPOCH_NS + self.lab.now_ns()
 
 
 @cache
@@ -100,17 +91,6 @@ def test_every_check_has_something_to_catch() -> None:
 
 
 # ---------------------------------------------------------------- honesty
-
-
-def lose(op: Op, how: str) -> Op:
-    if how == "timeout":
-        late = op.sent_ns + 5_000_000_000
-        return replace(op, result=Result.UNKNOWN, status=None, reply=None, error="timed out", received_ns=late)
-    if how == "slower":
-        return replace(op, received_ns=op.received_ns + (op.sent_ns * 7919) % 3_000_000_000)
-    if how == "503":
-        return replace(op, result=Result.UNKNOWN, status=503, reply=None, error="status 503")
-    return replace(op, result=Result.OK, status=200, reply={"surprise": True})
 
 
 @pytest.mark.parametrize(("flaw", "check"), FLAWS.items())

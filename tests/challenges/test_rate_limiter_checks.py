@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from support import evidence_builder as build
 from support import limiters as them
 from support.limiters import HonestLimiter
-from support.memory_lab import EPOCH_NS, MS, MemoryLab, in_virtual_time
+from support.memory_lab import EPOCH_NS, MS, MemoryLab, WallClock, in_virtual_time, lose
 
 from crucible import verdict
 from crucible.check import Finding, History, NotCausedError, Outcome
@@ -57,16 +57,6 @@ def watch(
         patch.setattr(WINDOWS, "time", clock)
         in_virtual_time(observe)
     return history(lab.ops, lab.facts, lab.events, replicas, services, word)
-
-
-class WallClock:
-    """`time`, as far as the suite reads it."""
-
-    def __init__(self, lab: MemoryLab) -> None:
-        self.lab = lab
-
-    def time_ns(self) -> int:
-        return EPOCH_NS + self.lab.now_ns()
 
 
 def watch_all(
@@ -508,17 +498,6 @@ def test_of_two_costs_in_one_body_a_parser_may_take_either() -> None:
 
 
 # ---------------------------------------------------------------- honesty
-
-
-def lose(op: Op, how: str) -> Op:
-    if how == "timeout":
-        late = op.sent_ns + 5_000 * MS
-        return replace(op, result=Result.UNKNOWN, status=None, reply=None, error="timed out", received_ns=late)
-    if how == "slower":
-        return replace(op, received_ns=op.received_ns + (op.sent_ns * 7919) % (3_000 * MS))
-    if how == "503":
-        return replace(op, result=Result.UNKNOWN, status=503, reply=None, error="status 503")
-    return replace(op, result=Result.OK, status=200, reply={"surprise": True})
 
 
 def test_a_race_with_too_many_lost_answers_is_repeated_on_a_fresh_key() -> None:

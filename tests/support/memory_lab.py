@@ -9,6 +9,7 @@ import json
 import selectors
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 from pydantic import JsonValue
@@ -19,6 +20,16 @@ from crucible.evidence import FaultEvent, Op, Request, Result
 MS = 1_000_000
 EPOCH_NS = 1_790_000_000_123 * MS
 """Of the wall clock when virtual time begins."""
+
+
+class WallClock:
+    """`time`, as far as suites read it."""
+
+    def __init__(self, lab: "MemoryLab") -> None:
+        self.lab = lab
+
+    def time_ns(self) -> int:
+        return EPOCH_NS + self.lab.now_ns()
 
 
 class _Jumps(selectors.SelectSelector):
@@ -189,7 +200,7 @@ class MemoryLab:
             if self._lives[call.target] != life or (status is None and error is None):
                 status, reply, error = None, None, "connection closed before any reply"
         self.in_flight -= 1
-        op = _op(call, status, reply, error, sent, self.now_ns())
+        op = recorded(call, status, reply, error, sent, self.now_ns())
         self.ops.append(op)
         return op
 
@@ -202,11 +213,23 @@ def _fields(call: Call) -> dict[str, Any]:
     return {name: getattr(call, name) for name in Call.__dataclass_fields__}
 
 
-def _op(call: Call, status: int | None, reply: JsonValue, error: str | None, sent_ns: int, received_ns: int) -> Op:
+def recorded(call: Call, status: int | None, reply: JsonValue, error: str | None, sent_ns: int, received_ns: int) -> Op:
     if status is None:
         result = Result.REFUSED if error == "connection refused" else Result.UNKNOWN
     else:
         result = Result.UNKNOWN if status >= 500 else Result.OK if status < 300 else Result.REFUSED
         error = f"answered {status}" if status >= 500 else None
-    request = Request(call.method, call.path, "words" if call.raw is not None else call.body)
+    request = Request(call.method, call.path, "words" if call.raw is not None else call.body, dict(call.headers))
     return Op("grader", call.name, call.target, request, result, status, reply, error, sent_ns, received_ns)
+
+
+def lose(op: Op, how: str) -> Op:
+    """The operation, had its answer been lost in one of the ways that must acquit nobody."""
+    if how == "timeout":
+        late = op.sent_ns + 5_000 * MS
+        return replace(op, result=Result.UNKNOWN, status=None, reply=None, error="timed out", received_ns=late)
+    if how == "slower":
+        return replace(op, received_ns=op.received_ns + (op.sent_ns * 7919) % (3_000 * MS))
+    if how == "503":
+        return replace(op, result=Result.UNKNOWN, status=503, reply=None, error="status 503")
+    return replace(op, result=Result.OK, status=200, reply={"surprise": True})

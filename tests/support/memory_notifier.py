@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue
-from support.memory_lab import EPOCH_NS, MemoryLab
+from support.memory_lab import EPOCH_NS, MemoryLab, recorded
 
 from crucible.check import Call, SinkFault
-from crucible.evidence import Attempt, FaultEvent, Op, Request, Result
+from crucible.evidence import Attempt, FaultEvent, Op
 from crucible.lab.sink import CALM, Ledger
 
 CHANNELS = ("email", "sms", "push")
@@ -362,12 +362,7 @@ class NotifierLab(MemoryLab):
             if self._lives[call.target] != life:
                 status, reply, error = None, None, "connection closed before any reply"
         self.in_flight -= 1
-        if status is None:
-            result = Result.REFUSED if error == "connection refused" else Result.UNKNOWN
-        else:
-            result = Result.UNKNOWN if status >= 500 else Result.OK if status < 300 else Result.REFUSED
-        request = Request(call.method, call.path, "words" if call.raw is not None else call.body, dict(call.headers))
-        op = Op("grader", call.name, call.target, request, result, status, reply, error, sent, self.now_ns())
+        op = recorded(call, status, reply, error, sent, self.now_ns())
         self.ops.append(op)
         return op
 
