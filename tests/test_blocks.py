@@ -44,8 +44,28 @@ def test_what_a_request_costs_is_reckoned_on_answers() -> None:
     assert measure("round_trips_per_check", *(silent,) * 3).value == 2
     assert measure("cpu_s_per_1000", *(silent,) * 3).value == 1
     assert measure("store_cpu_s_per_1000", *(silent,) * 3).value == pytest.approx(0.2)
+    assert measure("total_cpu_s_per_1000", *(silent,) * 3).value == pytest.approx(1.2)
     assert measure("bytes_per_check", *(silent,) * 3).value == 300
     assert measure("memory_mb", *(silent,) * 3).value == 90
+
+
+def test_cpu_time_is_told_as_if_the_machine_had_been_as_fast_as_any_other() -> None:
+    fast = build.block(pace_us=40)
+    slow = build.block(pace_us=60, process_cpu_s={"web": 0.45}, service_cpu_s={"redis": 0.09})
+    for axis in ("cpu_s_per_1000", "store_cpu_s_per_1000", "total_cpu_s_per_1000"):
+        found = measure(axis, fast, slow, slow)
+        assert found.low == pytest.approx(found.high)
+    assert blocks.values([slow]) == pytest.approx(blocks.values([fast]))
+    unseen = build.block(pace_us=0)
+    assert measure("cpu_s_per_1000", *(unseen,) * 3).value == measure("cpu_s_per_1000", *(fast,) * 3).value
+
+
+def test_what_a_service_took_whose_processes_are_not_seen_is_unknown_and_not_nought() -> None:
+    attached = build.block(service_cpu_s={})
+    found = {it.axis for it in blocks.measures((attached,) * 3, 200)}
+    assert "cpu_s_per_1000" in found
+    assert not found & {"store_cpu_s_per_1000", "total_cpu_s_per_1000"}
+    assert "store_cpu_s_per_1000" not in blocks.values([attached])
 
 
 def test_a_few_fast_errors_leave_the_slowest_percent_open_and_many_are_as_slow_as_the_time_out() -> None:
@@ -57,20 +77,23 @@ def test_a_few_fast_errors_leave_the_slowest_percent_open_and_many_are_as_slow_a
 
 
 @pytest.mark.parametrize(
-    ("steal", "lag_us", "network", "used", "said"),
+    ("steal", "lag_us", "network", "pace", "used", "said"),
     [
-        (0.01, 900, 0.1, 0.5, None),
-        (0.06, 900, 0.1, 0.5, "another machine took 6% of this one's time"),
-        (0.01, 900, 0.7, 0.5, "the lab network itself used 70% of a core"),
-        (0.01, 8_000, 0.1, 0.5, "requests were sent 8 ms late (99th percentile)"),
+        (0.01, 900, 0.1, 40, 0.5, None),
+        (0.06, 900, 0.1, 40, 0.5, "another machine took 6% of this one's time"),
+        (0.01, 900, 0.7, 40, 0.5, "the lab network itself used 70% of a core"),
+        (0.01, 900, 0.1, 0, 0.5, "the machine's speed could not be seen"),
+        (0.01, 8_000, 0.1, 40, 0.5, "requests were sent 8 ms late (99th percentile)"),
         (
-            0.01, 8_000, 0.1, 1.8,
+            0.01, 8_000, 0.1, 40, 1.8,
             "requests were sent 8 ms late (99th percentile), while the design and its services used 1.8 of 2 cores",
         ),
     ],
 )  # fmt: skip
-def test_what_spoils_a_block_is_said(steal: float, lag_us: int, network: float, used: float, said: str | None) -> None:
-    assert blocks.spoiled(steal, ((lag_us, 600),), network, used, 2) == said
+def test_what_spoils_a_block_is_said(
+    steal: float, lag_us: int, network: float, pace: float, used: float, said: str | None
+) -> None:
+    assert blocks.spoiled(steal, ((lag_us, 600),), network, pace, used, 2) == said
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.sampled_from([50, 90, 99, 99.9]))

@@ -173,23 +173,3 @@ def test_a_comparison_survives_json_and_nothing_else_is_taken_for_one() -> None:
     ):
         with pytest.raises(CrucibleError, match="not a comparison of schema 1"):
             comparison.from_json(data, "comparison.json")
-
-
-def test_cpu_time_is_held_against_what_the_machine_needed_for_the_same_work_meanwhile() -> None:
-    fast = {"cpu_s_per_1000": 1.0, "latency_p50_ms": 4.0, "pace_us": 50.0}
-    slow = {"cpu_s_per_1000": 1.5, "latency_p50_ms": 5.0, "pace_us": 75.0}
-    more = {"cpu_s_per_1000": 1.8, "latency_p50_ms": 5.0, "pace_us": 75.0}
-    (one, two), (other,) = comparison.at_one_pace([[fast, slow], [more]])
-    assert one["cpu_s_per_1000"] == two["cpu_s_per_1000"] == 1.5
-    assert other["cpu_s_per_1000"] == pytest.approx(1.8)
-    assert (one["latency_p50_ms"], two["latency_p50_ms"]) == (4.0, 5.0), (
-        "nothing but CPU time is so nearly the same work"
-    )
-    assert "pace_us" not in one
-
-
-def test_without_a_pace_cpu_time_is_left_as_it_is() -> None:
-    assert comparison.at_one_pace([[{"cpu_s_per_1000": 1.0, "pace_us": 0.0}], [{}]]) == [
-        [{"cpu_s_per_1000": 1.0}],
-        [{}],
-    ]

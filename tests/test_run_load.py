@@ -46,7 +46,7 @@ def offered(folder: Path, load: LoadPlan, program: str = GOOD, **changes: object
 
 
 def test_blocks_say_what_was_offered_what_came_of_it_and_what_it_took(folder: Path) -> None:
-    evidence = offered(folder, LoadPlan((60.0,), 3, 1.0, ramp=False, paced=True))
+    evidence = offered(folder, LoadPlan((60.0,), 3, 1.0, ramp=False))
     assert [block.rate for block in evidence.load if block.spoiled is None] == [60] * 3
     for block in evidence.load:
         assert block.answered + block.unanswered == sum(block.outcomes.values()) > 30

@@ -174,7 +174,7 @@ def _visits(designs: Sequence[_Design], setting: _Setting, logs: Path) -> list[l
                     evidence = interruptible(seen)
                 if values := blocks.values(evidence.load[1:]):
                     found[index].append(values)
-    return comparison.at_one_pace(found)
+    return found
 
 
 def _visit(design: _Design, setting: _Setting, number: int) -> Plan:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from crucible import blocks, shift
+from crucible import shift
 from crucible.check import Outcome
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import first_problem
@@ -116,21 +116,6 @@ class Graded:
     """For each visit, its value on each axis of the load."""
     again: tuple[Mapping[str, float], ...] = ()
     """Of the base: the visits that stand for another design that is the same."""
-
-
-def at_one_pace(visits: Sequence[Sequence[Mapping[str, float]]]) -> list[list[dict[str, float]]]:
-    """The visits of each design, with the CPU time that their work would have taken had the machine been as fast in
-    all of them: by what an echo took meanwhile, against the median of all. Where that was not seen it is unchanged."""
-    paces = [visit[blocks.PACE] for them in visits for visit in them if visit.get(blocks.PACE)]
-    usual = median(paces) if paces else 0.0
-    return [[_paced(visit, usual) for visit in them] for them in visits]
-
-
-def _paced(visit: Mapping[str, float], usual: float) -> dict[str, float]:
-    slow = visit[blocks.PACE] / usual if usual and visit.get(blocks.PACE) else 1.0
-    return {
-        axis: value / slow if axis in blocks.CPU_AXES else value for axis, value in visit.items() if axis != blocks.PACE
-    }
 
 
 def against(base: Graded, other: Graded, manifest: Manifest) -> Against:

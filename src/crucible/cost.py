@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar
 
-from crucible.blocks import good_at
+from crucible.blocks import cpu_s_per_answer, good_at
 from crucible.check import Measure
 from crucible.evidence import Evidence, LoadBlock
 from crucible.manifest import Kept
@@ -101,7 +101,7 @@ def _machines(run: _Run, stored: float, blocks: Sequence[LoadBlock], prices: Pri
     names = sorted(blocks[0].process_cpu_s)
     memory = median(sum(block.memory_bytes.get(name, 0) for name in names) for block in blocks) / number
     machine = _smallest(prices.machines, memory + stored / number)
-    cpu_s = median(sum(block.process_cpu_s.values()) / block.answered for block in blocks)
+    cpu_s = median(cpu_s_per_answer(block, block.process_cpu_s.values()) for block in blocks)
     needed = max(number, math.ceil(run.rate * cpu_s / PLANNED / machine.vcpus))
     why = (
         f"{needed} x {machine.name} ({machine.vcpus:g} vCPU, {machine.memory_gb:g} GB): {number} instances of "

@@ -194,7 +194,8 @@ class LoadBlock:
     """Share of the machine's time that programs took which are neither the design's nor the grader's; 0 where a service
     is attached, whose own use is not known."""
     pace_us: float = 0.0
-    """CPU time that an echo of the grader's own took meanwhile, in microseconds: the machine's speed. 0: not seen."""
+    """CPU time that an echo of the grader's own took meanwhile, in microseconds: the machine's speed; 0 in evidence of
+    an earlier version, and where it could not be seen."""
     spoiled: str | None = None
     """What makes the block worthless, in words; such a block counts for nothing."""
 

@@ -56,8 +56,6 @@ class LoadPlan:
     """How long a block takes."""
     ramp: bool
     """Whether the rate is raised afterwards until the design no longer holds it."""
-    paced: bool = False
-    """Whether it is seen meanwhile how fast the machine is."""
 
     @property
     def estimate_s(self) -> float:
@@ -66,7 +64,7 @@ class LoadPlan:
 
 ROUNDS = 6
 """Of a comparison. With fewer there is no interval as certain as `comparison` wants it."""
-VISIT = LoadPlan((), blocks=3, seconds=1.2, ramp=False, paced=True)
+VISIT = LoadPlan((), blocks=3, seconds=1.2, ramp=False)
 """What load does to a design in each of them; the first block warms it up, and does not count."""
 BOOT_S, JOB_S = 4.0, 75.0
 """What a lab takes until it runs, and a job to install Crucible, to build the solution, and to upload the results."""

@@ -166,7 +166,7 @@ async def _offer(
     ramp: list[LoadBlock] = []
 
     async def offer() -> None:
-        async with generator(lab, loadfile, os.cpu_count() or 1, paced=load.paced) as offered:
+        async with generator(lab, loadfile, os.cpu_count() or 1) as offered:
             for rate in load.rates:
                 sent.extend(await offered.at(rate, load.blocks, load.seconds))
             if load.ramp:

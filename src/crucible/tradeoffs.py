@@ -16,8 +16,8 @@ WEB = "web"
 LATENCY = "latency_p99_ms"
 OF_LOAD = frozenset(
     {
-        "latency_p50_ms", LATENCY, "cpu_s_per_1000", "store_cpu_s_per_1000", "round_trips_per_check", "bytes_per_check",
-        "memory_mb", "monthly_cost_usd",
+        "latency_p50_ms", LATENCY, "cpu_s_per_1000", "store_cpu_s_per_1000", "total_cpu_s_per_1000",
+        "round_trips_per_check", "bytes_per_check", "memory_mb", "monthly_cost_usd",
     }
 )  # fmt: skip
 """The axes that only blocks of load say anything of."""

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from crucible import blocks
@@ -67,15 +66,15 @@ class Offer:
         await self._load.prepare([(rate, seconds, f"{self._lab.plan.seed}/{rate:g}/{number}") for number in numbers])
 
     async def _send(self, rate: float, index: int) -> LoadBlock:
-        pacer = self._load.pacer_pid
-        helpers = [self._load.pid] if pacer is None else [self._load.pid, pacer]
-        before, echoing_s = await meter.read(self._lab, *helpers), cpu_s(pacer) if pacer else 0.0
+        helpers = (self._load.pid, self._load.pacer_pid)
+        before, echoed_s = await meter.read(self._lab, *helpers), cpu_s(self._load.pacer_pid)
         sent = await self._load.send(index)
-        echoing_s = (cpu_s(pacer) if pacer else 0.0) - echoing_s
-        block = self._block(rate, sent, before, await meter.read(self._lab, *helpers))
-        return replace(block, pace_us=round(1e6 * echoing_s / sent.echoes, 3)) if sent.echoes else block
+        echoed_s = cpu_s(self._load.pacer_pid) - echoed_s
+        return self._block(rate, sent, echoed_s, before, await meter.read(self._lab, *helpers))
 
-    def _block(self, rate: float, sent: Sent, before: meter.Reading, after: meter.Reading) -> LoadBlock:
+    def _block(
+        self, rate: float, sent: Sent, echoed_s: float, before: meter.Reading, after: meter.Reading
+    ) -> LoadBlock:
         machine_s = max(1e-9, after.machine_s - before.machine_s)
         seconds = machine_s / self._cores
         processes = meter.since(after.process_cpu_s, before.process_cpu_s)
@@ -86,6 +85,7 @@ class Offer:
         foreign = after.busy_s - before.busy_s - ours - (after.grader_cpu_s - before.grader_cpu_s)
         if any(server.source.has_url for server in self._lab.servers.values()):
             foreign = 0.0  # what an attached server uses is not accounted, and cannot be told from others'
+        pace_us = round(1e6 * max(0.0, echoed_s) / sent.echoes, 3) if sent.echoes else 0.0
         return LoadBlock(
             rate=rate,
             replicas=self._lab.plan.replicas,
@@ -104,19 +104,17 @@ class Offer:
             steal=steal,
             network_cpu=network_cpu,
             foreign=round(max(0.0, foreign) / machine_s, 4),
-            spoiled=blocks.spoiled(steal, sent.lag_us, network_cpu, ours / seconds, self._cores),
+            pace_us=pace_us,
+            spoiled=blocks.spoiled(steal, sent.lag_us, network_cpu, pace_us, ours / seconds, self._cores),
         )
 
 
 @asynccontextmanager
-async def generator(lab: RunningLab, loadfile: Path, cores: int, *, paced: bool = False) -> AsyncIterator[Offer]:
-    """The load's process while the block is open; `paced`: and a pacer. Raises a CrucibleError where the load file
-    fails."""
+async def generator(lab: RunningLab, loadfile: Path, cores: int) -> AsyncIterator[Offer]:
+    """The load's processes while the block is open. Raises a CrucibleError where the load file fails."""
     urls = [f"http://{running.host}:{running.port}" for running in lab.web.values()]
     load = await Load.start(loadfile, urls, lab.folder, lab.logs / "load.log", shared=bool(lab.servers))
     try:
-        if paced:
-            await load.keep_pace(lab.folder, lab.logs / "pacer.log")
         yield Offer(lab, load, cores)
     finally:
         load.stop()

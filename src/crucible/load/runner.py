@@ -31,7 +31,7 @@ class Sent:
     latency_us: Counts
     unanswered_us: Counts
     lag_us: Counts
-    echoes: int = 0
+    echoes: int
     """Of the pacer."""
 
 
@@ -41,20 +41,22 @@ _SENT = TypeAdapter(Sent)
 class Load:
     """The generator, between `start` and `stop`. Every method raises a CrucibleError where the load file fails."""
 
-    def __init__(self, child: Child, loadfile: Path) -> None:
+    def __init__(self, child: Child, pacer: Child, loadfile: Path) -> None:
         self._child = child
+        self._pacer = pacer
         self._loadfile = loadfile
         self.timeout_s = 0.0
         self._seconds: list[float] = []
-        self._pacer: Child | None = None
 
     @classmethod
     async def start(cls, loadfile: Path, urls: Sequence[str], folder: Path, log: Path, *, shared: bool) -> "Load":
         """`shared`: whether one replica is enough to configure all."""
-        load = cls(_spawn(folder, log, "crucible.load.child", str(loadfile)), loadfile)
+        child = _spawn(folder, log, "crucible.load.child", str(loadfile))
+        load = cls(child, _spawn(folder, log.with_name("pacer.log"), "crucible.load.pacer"), loadfile)
         try:
             connected = await load._ask(START_S, do="connect", urls=list(urls), shared=shared)
             load.timeout_s = float(connected["timeout_s"])
+            await load._ask(START_S, do="pace", port=await load._pacer_port())
         except BaseException:
             load.stop()
             raise
@@ -65,16 +67,18 @@ class Load:
         return self._child.pid
 
     @property
-    def pacer_pid(self) -> int | None:
-        return self._pacer.pid if self._pacer is not None else None
+    def pacer_pid(self) -> int:
+        return self._pacer.pid
 
-    async def keep_pace(self, folder: Path, log: Path) -> None:
-        """From now on see how fast the machine is while blocks are sent."""
-        self._pacer = _spawn(folder, log, "crucible.load.pacer")
-        pipe = self._pacer.popen.stdout
-        assert pipe is not None
-        port = await asyncio.to_thread(pipe.readline)
-        await self._ask(START_S, do="pace", port=int(port))
+    async def _pacer_port(self) -> int:
+        line = await _line(self._pacer, START_S)
+        try:
+            return int(line)
+        except ValueError as error:
+            raise CrucibleError(
+                "what tells the machine's speed did not start",
+                where="crucible/load/pacer.py", fix="see logs/pacer.log", fault=Fault.CRUCIBLE,
+            ) from error  # fmt: skip
 
     async def prepare(self, blocks: Sequence[tuple[float, float, str]]) -> None:
         """Compute blocks of (requests per second, seconds, seed), and put in place what they need."""
@@ -90,25 +94,17 @@ class Load:
             raise self._failed("it did not say what came of a block") from error
 
     async def _ask(self, within_s: float, **request: Any) -> dict[str, Any]:
-        pipe_in, pipe_out = self._child.popen.stdin, self._child.popen.stdout
+        pipe_in = self._child.popen.stdin
         assert pipe_in is not None
-        assert pipe_out is not None
         with suppress(OSError):  # then there will be no answer, which says so
             pipe_in.write(json.dumps(request).encode() + b"\n")
             pipe_in.flush()
-        reading = asyncio.ensure_future(asyncio.to_thread(pipe_out.readline))
+        line = await _line(self._child, within_s)
         try:
-            async with asyncio.timeout(within_s):
-                line = await asyncio.shield(reading)
             answer: dict[str, Any] = json.loads(line)
-        except (TimeoutError, ValueError) as error:
+        except ValueError as error:
             self.stop()
-            await reading
             raise self._failed("it ended, or did not answer in time") from error
-        except asyncio.CancelledError:
-            self._child.kill()
-            await reading
-            raise
         return answer
 
     def _failed(self, what: str) -> CrucibleError:
@@ -117,13 +113,29 @@ class Load:
 
     def stop(self) -> None:
         for child in (self._child, self._pacer):
-            if child is None:
-                continue
             child.kill()
             for pipe in (child.popen.stdin, child.popen.stdout):
                 if pipe is not None:
                     with suppress(OSError):
                         pipe.close()
+
+
+async def _line(child: Child, within_s: float) -> bytes:
+    """The next line that a child prints; empty, and the child ended, where there is none in time."""
+    pipe = child.popen.stdout
+    assert pipe is not None
+    reading = asyncio.ensure_future(asyncio.to_thread(pipe.readline))
+    try:
+        async with asyncio.timeout(within_s):
+            return await asyncio.shield(reading)
+    except TimeoutError:
+        child.kill()
+        await reading
+        return b""
+    except asyncio.CancelledError:
+        child.kill()
+        await reading
+        raise
 
 
 def _spawn(folder: Path, log: Path, *module: str) -> Child:

@@ -5,6 +5,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from statistics import median
 
 from pydantic import JsonValue
@@ -306,10 +307,8 @@ def used(evidence: Evidence, profile: str, manifest: Manifest) -> tuple[Used, ..
     subjects += [(name, "service") for name in (good[0].service_cpu_s if good else ())]
     rows = []
     for name, kind in subjects[:MOST_LINES]:
-        each = [
-            (it.process_cpu_s if kind == "process" else it.service_cpu_s).get(name, 0.0) / it.answered * 1000
-            for it in good
-        ]
+        spent = attrgetter("process_cpu_s" if kind == "process" else "service_cpu_s")
+        each = [1000 * blocks.cpu_s_per_answer(it, [spent(it).get(name, 0.0)]) for it in good]
         memory = median(it.memory_bytes.get(name, 0) for it in good)
         cpu = Measure("", median(each), min(each), max(each), len(each))
         rows.append(Used(name, f"{interval(cpu)} s", f"{memory / 1e6:,.0f} MB"))
