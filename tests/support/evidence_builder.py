@@ -213,6 +213,7 @@ def block(rate: float = 200, **changes: Any) -> LoadBlock:
         memory_bytes={"web": 90_000_000, "redis": 9_000_000},
         steal=0.001,
         network_cpu=0.02,
+        pace_us=40.0,
     )
     return replace(made, **changes)
 

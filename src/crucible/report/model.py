@@ -328,6 +328,11 @@ def noise(evidence: Evidence) -> tuple[str, ...]:
         f"at most {max(it.steal for it in load):.1%} of the machine's time went to others, and the lab network used at "
         f"most {max(it.network_cpu for it in load):.0%} of a core",
     ]
+    if paces := [it.pace_us for it in load if it.pace_us]:
+        lines.append(
+            f"the same work took between {min(paces):.0f} and {max(paces):.0f} us of CPU time, which is told as if it "
+            f"had always been {blocks.REFERENCE_PACE_US:.0f}"
+        )
     foreign = max(it.foreign for it in load)
     if foreign > blocks.MOST_FOREIGN:
         lines.append(f"other programs took up to {foreign:.0%} of it: without them latencies would have been shorter")
