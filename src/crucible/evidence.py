@@ -192,7 +192,7 @@ class LoadBlock:
     """Cores that the lab network's own process used."""
     foreign: float = 0.0
     """Share of the machine's time that programs took which are neither the design's nor the grader's; 0 where a service
-    is attached, whose own use is not known."""
+    is attached whose own use cannot be seen."""
     pace_us: float = 0.0
     """CPU time that an echo of the grader's own took meanwhile, in microseconds: the machine's speed; 0 in evidence of
     an earlier version, and where it could not be seen."""

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +17,9 @@ import pytest
 from support.answering import Answering, answering
 
 from crucible import blocks
+from crucible.child import Child
 from crucible.errors import CrucibleError, Fault
+from crucible.load import runner
 from crucible.load.runner import Load, Sent
 
 ROOT = Path(__file__).parents[2]
@@ -170,6 +173,40 @@ def test_an_interrupted_load_leaves_no_process(tmp_path: Path) -> None:
         pid = asyncio.run(run(server))
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_without_what_tells_the_machines_speed_there_is_no_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawn, spawned = runner._spawn, []
+
+    def without(folder: Path, log: Path, *module: str) -> Child:
+        spawned.append(spawn(folder, log, *("absent" if it == "crucible.load.pacer" else it for it in module)))
+        return spawned[-1]
+
+    monkeypatch.setattr(runner, "_spawn", without)
+    with answering() as server, pytest.raises(CrucibleError, match="what tells the machine's speed did not") as told:
+        send(tmp_path, [server.url])
+    assert told.value.fault is Fault.CRUCIBLE
+    assert [child.returncode is None for child in spawned] == [False, False]
+
+
+def test_a_block_without_echoes_says_so(tmp_path: Path) -> None:
+    async def run(server: Answering) -> list[Sent]:
+        load = await Load.start(LIMITER, [server.url], tmp_path, tmp_path / "load.log", shared=True)
+        try:
+            await load.prepare([(50, 0.5, "seed/0"), (50, 0.5, "seed/1")])
+            before = await load.send(0)
+            os.kill(load.pacer_pid, signal.SIGKILL)
+            return [before, await load.send(1)]
+        finally:
+            load.stop()
+
+    with answering() as server:
+        before, after = asyncio.run(run(server))
+    assert before.echoes > 10
+    assert after.echoes == 0
+    assert total(after) > 10
 
 
 LOCUST = [sys.executable, "-m", "locust", "-f", str(LIMITER), "--headless", "--rate", "80", "--block", "1"]

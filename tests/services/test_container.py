@@ -16,6 +16,7 @@ from support.solutions import temporary_folder
 
 from crucible.check import NotCausedError
 from crucible.errors import CrucibleError, Fault
+from crucible.lab.accounting import Accounts
 from crucible.services import SERVICES, Server, locate
 
 NEVER = Retry(NoBackoff(), 0)
@@ -27,7 +28,11 @@ case "$*" in
         kill -KILL "$pid"
         while [ -e "/proc/$pid/fd/0" ]; do sleep 0.01; done ;;
     "start box")
-        {valkey} --port {port} --dir {folder} --save "" --daemonize yes --pidfile {folder}/pid {options} ;;
+        rm -f {folder}/pid
+        {valkey} --port {port} --dir {folder} --save "" --daemonize yes --pidfile {folder}/pid {options}
+        while ! [ -s {folder}/pid ]; do sleep 0.01; done ;;
+    "inspect --format {{{{.State.Pid}}}} {{{{.Id}}}} box")
+        echo "$(cat {folder}/pid) $(cat {folder}/id)" ;;
     *)
         echo "Error response from daemon: No such container: $2" >&2
         exit 1 ;;
@@ -48,8 +53,9 @@ class Box:
 
     @property
     def asked(self) -> list[str]:
-        """Of docker, since the server was first started."""
-        return (self.folder / "asked").read_text().splitlines()[1:]
+        """Of docker, since the server was first started; but for what it only looked at."""
+        told = (self.folder / "asked").read_text().splitlines()[1:]
+        return [line for line in told if not line.startswith("inspect")]
 
     def attach(self, **environ: str) -> Server:
         named = {"CRUCIBLE_REDIS_URL": f"redis://127.0.0.1:{self.port}", "CRUCIBLE_REDIS_CONTAINER": "box"}
@@ -74,6 +80,7 @@ def box(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
             DOCKER.format(folder=folder, valkey=locate("redis", {}).location, port=box.port, options=request.param)
         )
         docker.chmod(0o755)
+        (folder / "id").write_text("f00d")
         monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
         assert os.spawnlp(os.P_WAIT, "docker", "docker", "start", "box") == 0
         eventually(box.is_up, what="a Valkey in its container")
@@ -100,6 +107,36 @@ def test_a_crash_kills_the_container_and_a_restart_starts_it_again(box: Box) -> 
     assert box.pid != before
     assert server.operations().get("get", 0) == 0
     assert box.asked == ["kill --signal KILL box", "start box"]
+    server.stop()
+
+
+def test_what_it_takes_is_seen_from_outside_its_container(box: Box) -> None:
+    (box.folder / "id").write_text(":/")  # which every process on Linux has in its control groups
+    server = box.attach()
+    accounts = Accounts(lambda: [("redis", "service", server.pid)] if server.pid is not None else [])
+    accounts.open()
+    with as_solution(server, box) as client:
+        for number in range(500):
+            client.set("a", number)
+    accounts.sample()
+    kind, instances, cpu_s, memory = accounts.totals()["redis"]
+    assert (kind, instances) == ("service", 1)
+    assert cpu_s > 0
+    assert memory > 1_000_000
+    before = server.pid
+    server.crash()
+    assert (before is None, server.pid) == (False, None)
+    server.restart()
+    assert server.pid == box.pid != before
+    server.stop()
+
+
+def test_the_same_number_on_another_kernel_is_another_process(box: Box) -> None:
+    server = box.attach()
+    assert server.pid is None
+    server.crash()
+    server.restart()
+    assert server.pid is None
     server.stop()
 
 

@@ -43,7 +43,11 @@ class Engine:
 
     @property
     def asked(self) -> list[str]:
-        return [line for line in (self.folder / "asked").read_text().splitlines() if not line.startswith("version")]
+        return [
+            line
+            for line in (self.folder / "asked").read_text().splitlines()
+            if not line.startswith(("version", "inspect"))
+        ]
 
     @property
     def pid(self) -> int:

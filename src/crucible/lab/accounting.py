@@ -100,16 +100,21 @@ def _trees(roots: list[int]) -> dict[int, list[psutil.Process]]:
     trees: dict[int, list[psutil.Process]] = {pid: [] for pid in roots}
     alone = _only_roots(roots)
     waiting = family()
+    ours = {process.pid for process in waiting}
+    for pid in owner.keys() - ours:  # that of a container
+        with contextlib.suppress(psutil.Error):
+            root = psutil.Process(pid)
+            waiting += [root, *root.children(recursive=True)]
     while waiting:
         rest = []
         for process in waiting:
             with contextlib.suppress(psutil.Error):
-                root = owner.get(process.pid) or owner.get(process.ppid()) or alone.get(process.uids().real)
-                if root is None:
+                found = owner.get(process.pid) or owner.get(process.ppid()) or alone.get(process.uids().real)
+                if found is None:
                     rest.append(process)
                 else:
-                    owner[process.pid] = root
-                    trees[root].append(process)
+                    owner[process.pid] = found
+                    trees[found].append(process)
         if len(rest) == len(waiting):
             break
         waiting = rest

@@ -83,8 +83,8 @@ class Offer:
         network_cpu = round((after.network_cpu_s - before.network_cpu_s) / seconds, 4)
         ours = sum(processes.values()) + sum(services.values())
         foreign = after.busy_s - before.busy_s - ours - (after.grader_cpu_s - before.grader_cpu_s)
-        if any(server.source.has_url for server in self._lab.servers.values()):
-            foreign = 0.0  # what an attached server uses is not accounted, and cannot be told from others'
+        if any(server.pid is None for server in self._lab.servers.values()):
+            foreign = 0.0  # what such a server uses is not accounted, and cannot be told from others'
         pace_us = round(1e6 * max(0.0, echoed_s) / sent.echoes, 3) if sent.echoes else 0.0
         return LoadBlock(
             rate=rate,

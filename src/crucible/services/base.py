@@ -63,7 +63,7 @@ class Server(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """The root of its process tree; None for an attached server."""
+        """The root of its process tree; None where that cannot be seen."""
 
     @property
     def ports(self) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from crucible.check import NotCausedError
 from crucible.errors import CrucibleError, Fault
@@ -81,8 +82,9 @@ def kill(source: Source) -> None:
         raise NotCausedError(str(trouble)) from trouble
 
 
-def start(source: Source) -> None:
-    """Start the container again, with its old address. Raises a CrucibleError: what follows needs the server."""
+def start(source: Source) -> int | None:
+    """Start the container again, with its old address; its new `pid`. Raises a CrucibleError: what follows needs the
+    server."""
     try:
         _docker("start", source.container or "")
     except _DockerError as trouble:
@@ -90,6 +92,18 @@ def start(source: Source) -> None:
             f"the server at {source.detail} was crashed and cannot be started again: {trouble}",
             where=f"container {source.container}", fix="start it by hand, and see its logs", fault=Fault.CRUCIBLE,
         ) from trouble  # fmt: skip
+    return pid(source)
+
+
+def pid(source: Source) -> int | None:
+    """The container's first process, as this machine numbers it; None where the container is not known, or its kernel
+    is another one (of a machine inside this one, or far away), on which the number means something else."""
+    if source.container is not None:
+        with suppress(_DockerError, OSError, ValueError):
+            number, box = _docker("inspect", "--format", "{{.State.Pid}} {{.Id}}", source.container).stdout.split()
+            if box in Path(f"/proc/{int(number)}/cgroup").read_text():
+                return int(number)
+    return None
 
 
 def logs(source: Source) -> str:

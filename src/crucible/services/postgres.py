@@ -242,6 +242,7 @@ class _Attached(_Postgres):
 
         parts = urlsplit(source.location)
         self.source = source
+        self.pid = container.pid(source)
         self._admin = {"conninfo": source.location}
         if parts.scheme not in ("postgres", "postgresql") or not parts.hostname:
             raise _unusable(source, f"`{parts.scheme}://…` is not a postgresql:// URL")
@@ -255,9 +256,10 @@ class _Attached(_Postgres):
 
     def crash(self) -> None:
         container.kill(self.source)
+        self.pid = None
 
     def restart(self) -> None:
-        container.start(self.source)
+        self.pid = container.start(self.source)
         wait_until(self._answers, START_S, None, "postgres")
 
     def stop(self) -> None:

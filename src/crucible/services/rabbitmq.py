@@ -272,6 +272,7 @@ class _Attached(_RabbitMQ):
 
         parts = urlsplit(source.location)
         self.source = source
+        self.pid = container.pid(source)
         if parts.scheme != "amqp" or not parts.hostname:
             raise _unusable(source, f"`{parts.scheme}://…` is not an amqp:// URL")
         self.upstream = Upstream(host=parts.hostname, port=parts.port or PORT)
@@ -297,9 +298,10 @@ class _Attached(_RabbitMQ):
 
     def crash(self) -> None:
         container.kill(self.source)
+        self.pid = None
 
     def restart(self) -> None:
-        container.start(self.source)
+        self.pid = container.start(self.source)
         wait_until(lambda: self._answers() and self._connects(), START_S, None, "rabbitmq-server")
 
     def stop(self) -> None:

@@ -184,6 +184,7 @@ class _Attached(_Valkey):
 
         parts = urlsplit(source.location)
         self.source = source
+        self.pid = container.pid(source)
         if parts.scheme != "redis" or not parts.hostname:
             raise _unusable(source, f"`{parts.scheme}://…` is not a redis:// URL")
         self.upstream = Upstream(host=parts.hostname, port=parts.port or PORT)
@@ -217,9 +218,10 @@ class _Attached(_Valkey):
 
     def crash(self) -> None:
         container.kill(self.source)
+        self.pid = None
 
     def restart(self) -> None:
-        container.start(self.source)
+        self.pid = container.start(self.source)
         wait_until(self._answers, START_S, None, "valkey-server")
         if self._given is not None:
             self._make_user()

@@ -251,6 +251,7 @@ class _Attached(_S3):
 
         parts = urlsplit(source.location)
         self.source = source
+        self.pid = container.pid(source)
         self._own = Counter()
         if parts.scheme != "http" or not parts.hostname or not parts.username or not parts.password:
             raise _unusable(source, "its URL is not http://ACCESS_KEY:SECRET_KEY@HOST:PORT")
@@ -277,10 +278,11 @@ class _Attached(_S3):
 
     def crash(self) -> None:
         container.kill(self.source)
+        self.pid = None
         self._crashed()
 
     def restart(self) -> None:
-        container.start(self.source)
+        self.pid = container.start(self.source)
         wait_until(self._answers, START_S, None, "the S3 server")
 
     def stop(self) -> None:
