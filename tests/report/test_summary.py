@@ -17,7 +17,7 @@ from crucible.evidence import ENDINGS, Evidence, FaultEvent, from_json
 from crucible.manifest import read_manifest
 from crucible.prices import read_prices
 from crucible.references import NONE
-from crucible.report import model, render_summary
+from crucible.report import circumstances, render_summary
 from crucible.report.summary import BUDGET_BYTES
 from crucible.report.text import code_md, escape_md
 from crucible.suite import load_suite
@@ -167,4 +167,4 @@ def test_a_code_span_cannot_be_left() -> None:
 
 
 def test_every_end_of_a_process_has_words() -> None:
-    assert set(model.MISHAPS) == ENDINGS
+    assert set(circumstances.MISHAPS) == ENDINGS

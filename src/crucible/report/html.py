@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 from crucible.evidence import Evidence
 from crucible.manifest import Manifest
 from crucible.references import References
-from crucible.report import model
+from crucible.report import circumstances, model
 from crucible.report.choice import MOST_FITS, choice, compared
 from crucible.report.latency import latencies, rates
 from crucible.report.plot import Table
@@ -48,6 +48,7 @@ def render_html(verdict: Verdict, evidence: Evidence, manifest: Manifest, refere
         manifest=manifest,
         references=references,
         model=model,
+        circumstances=circumstances,
         views=views,
         begun=begun,
         compared=compared(verdict, manifest),
@@ -137,7 +138,7 @@ def _guesses(verdict: Verdict) -> Table:
     return Table("Predictions", ("axis", "predicted", "measured (lowest to highest)", "result"), rows)
 
 
-def _exchanged(seen: model.Architecture) -> Table:
+def _exchanged(seen: circumstances.Architecture) -> Table:
     """What the processes exchanged with each service."""
     rows: list[tuple[str, ...]] = [
         (it.process, it.service, it.peak, it.round_trips, it.per_request, it.bytes_out, it.bytes_in)
@@ -150,5 +151,5 @@ def _exchanged(seen: model.Architecture) -> Table:
 
 
 def _used(evidence: Evidence, manifest: Manifest) -> Table:
-    rows = tuple((it.subject, it.cpu, it.memory) for it in model.used(evidence, evidence.profile, manifest))
+    rows = tuple((it.subject, it.cpu, it.memory) for it in circumstances.used(evidence, evidence.profile, manifest))
     return Table("Under load", ("who", "CPU per 1,000 answers (lowest to highest)", "memory"), rows)

@@ -1,22 +1,16 @@
 """What both renderings show, decided once: rows, timelines, tables. Strings here are still unescaped."""
 
 import shlex
-import signal
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
-from statistics import median
 
-from pydantic import JsonValue
-
-from crucible import blocks, contact
-from crucible.check import Measure, Outcome
+from crucible import contact
+from crucible.check import Outcome
 from crucible.evidence import Evidence, Op
 from crucible.manifest import Manifest
 from crucible.references import YOURS, Ranked, References, ranking
 from crucible.report.text import compact, plain
-from crucible.tradeoffs import WEB, Judgement, interval, number, web_requests
+from crucible.tradeoffs import Judgement, interval, number
 from crucible.tradeoffs import words as words  # for the templates, too
 from crucible.verdict import CheckResult, GradeOutcome, Prediction, Verdict
 
@@ -117,41 +111,6 @@ class Point:
     x: float
     y: float
     values: tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """What a process type or service took under load."""
-
-    subject: str
-    cpu: str
-    """CPU seconds per 1,000 answered requests: median (lowest to highest)."""
-    memory: str
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """What a process type exchanged with a service."""
-
-    process: str
-    service: str
-    peak: str
-    round_trips: str
-    per_request: str
-    bytes_out: str
-    bytes_in: str
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """What the proxies saw; nothing here is declared."""
-
-    requests: str
-    processes: tuple[tuple[str, int], ...]
-    """Process types with their number."""
-    edges: tuple[Edge, ...]
-    silent: tuple[str, ...]
-    """Services that the design uses and never spoke to."""
 
 
 def rows(verdict: Verdict) -> tuple[Row, ...]:
@@ -299,46 +258,6 @@ def picture(verdict: Verdict, manifest: Manifest, references: References) -> tup
     return tuple(Point(name, _between(x, xs), _between(y, ys), (number(x), number(y))) for name, (x, y) in placed)
 
 
-def used(evidence: Evidence, profile: str, manifest: Manifest) -> tuple[Used, ...]:
-    """What each process type and service took, at the profile's rate."""
-    found = manifest.profile(profile)
-    good = [it for it in blocks.good_at(found.rate, evidence.load) if it.answered] if found is not None else []
-    subjects = [(name, "process") for name in (good[0].process_cpu_s if good else ())]
-    subjects += [(name, "service") for name in (good[0].service_cpu_s if good else ())]
-    rows = []
-    for name, kind in subjects[:MOST_LINES]:
-        spent = attrgetter("process_cpu_s" if kind == "process" else "service_cpu_s")
-        each = [1000 * blocks.cpu_s_per_answer(it, [spent(it).get(name, 0.0)]) for it in good]
-        memory = median(it.memory_bytes.get(name, 0) for it in good)
-        cpu = Measure("", median(each), min(each), max(each), len(each))
-        rows.append(Used(name, f"{interval(cpu)} s", f"{memory / 1e6:,.0f} MB"))
-    return tuple(rows)
-
-
-def noise(evidence: Evidence) -> tuple[str, ...]:
-    """How quiet the machine was while load was offered."""
-    load = [*evidence.load, *(block for part in evidence.parts for block in part.load)]
-    if not load:
-        return ()
-    bad = [it for it in load if it.spoiled is not None]
-    lag = max(blocks.percentile(it.lag_us, 99) for it in load) / 1000
-    lines = [
-        f"{len(load)} blocks of load, {len(bad)} of them spoiled by the machine and not counted",
-        f"the generator sent requests at most {lag:.1f} ms late (99th percentile of a block)",
-        f"at most {max(it.steal for it in load):.1%} of the machine's time went to others, and the lab network used at "
-        f"most {max(it.network_cpu for it in load):.0%} of a core",
-    ]
-    if paces := [it.pace_us for it in load if it.pace_us]:
-        lines.append(
-            f"the same work took between {min(paces):.0f} and {max(paces):.0f} us of CPU time, which is told as if it "
-            f"had always been {blocks.REFERENCE_PACE_US:.0f}"
-        )
-    foreign = max(it.foreign for it in load)
-    if foreign > blocks.MOST_FOREIGN:
-        lines.append(f"other programs took up to {foreign:.0%} of it: without them latencies would have been shorter")
-    return (*lines, *dict.fromkeys(f"spoiled: {it.spoiled}" for it in bad))[:MOST_ROWS]
-
-
 def knee(verdict: Verdict) -> str:
     """Which rate the design holds, in a sentence; empty where a quick grade did not look."""
     it = verdict.knee
@@ -348,58 +267,6 @@ def knee(verdict: Verdict) -> str:
     if it.failed is None:
         return f"It held {number(it.held)} requests per second {asked}; how many more is open: {it.why}"
     return f"It held {number(it.held)} requests per second {asked}, and not {number(it.failed)}: there {it.why}"
-
-
-def architecture(evidence: Evidence) -> Architecture:
-    requests = web_requests(evidence)
-    edges = tuple(
-        Edge(
-            process=it.process,
-            service=it.service,
-            peak=f"{it.peak_connections:,}",
-            round_trips=f"{it.round_trips:,}",
-            per_request=f"{it.round_trips / requests:.2f}" if requests else "–",
-            bytes_out=_bytes(it.bytes_to_service),
-            bytes_in=_bytes(it.bytes_from_service),
-        )
-        for it in evidence.traffic[:MOST_LINES]
-        if it.round_trips > 0
-    )
-    instances = {it.subject: it.instances for it in evidence.usage if it.kind == "process"}
-    processes = tuple(
-        (name, evidence.replicas if name == WEB else instances.get(name, 1)) for name in evidence.process_types
-    )
-    spoken = {edge.service for edge in edges}
-    silent = tuple(service.name for service in evidence.services if service.name not in spoken)
-    return Architecture(f"{requests:,}", processes[:MOST_LINES], edges, silent[:MOST_LINES])
-
-
-def mishaps(evidence: Evidence) -> tuple[str, ...]:
-    """One sentence for each way in which a process ended, or was ended, without the grader testing anything by it."""
-    events = {(it.kind, it.subject, it.at_ns): it for recording in evidence.recordings for it in recording.events}
-    times = Counter(
-        f"{plain(it.subject, 40)} {MISHAPS[it.kind](it.detail)}" for it in events.values() if it.kind in MISHAPS
-    )
-    return tuple(f"{what} ({count} times)" if count > 1 else what for what, count in times.items())[:MOST_LINES]
-
-
-def network(evidence: Evidence) -> tuple[str, ...]:
-    """One sentence per service: where it came from, and how far away it was."""
-    return tuple(
-        f"{it.name} {it.version}, {it.source}: {number(it.asked_ms)} ms each way asked for, "
-        + ("what was added was not measured" if it.added_ms is None else f"{it.added_ms:.2f} ms per round trip added")
-        for it in evidence.services[:MOST_LINES]
-    )
-
-
-def timings(evidence: Evidence) -> str:
-    steps = [f"{plain(it.step, 60)} {it.seconds:.1f} s" for it in evidence.timings[:MOST_LINES]]
-    return " · ".join([*steps, f"together {sum(it.seconds for it in evidence.timings):.1f} s"])
-
-
-def machine(evidence: Evidence) -> str:
-    it = evidence.machine
-    return f"{it.words}, {it.memory_bytes / 2**30:.1f} GiB, {it.system}"
 
 
 def replay(verdict: Verdict) -> str:
@@ -456,39 +323,3 @@ def _step(op: Op, moment: str) -> Step:
     if op.status is not None and op.error:
         answer += f", {plain(op.error, 120)}"
     return Step(moment, plain(op.target, 20), asked, f"{answer} ({(op.received_ns - op.sent_ns) / 1e6:,.1f} ms)")
-
-
-def _how_it_died(detail: Mapping[str, JsonValue]) -> str:
-    status = detail.get("status")
-    if not isinstance(status, int) or status >= 0:
-        return f"ended by itself with status {status}"
-    if status == -signal.SIGKILL:
-        return "was ended by SIGKILL, and not by the grader: a machine that is out of memory does that"
-    name = next((it.name for it in signal.Signals if it == -status), f"signal {-status}")
-    return f"was ended by {name}, and not by the grader"
-
-
-def _how_it_grew(detail: Mapping[str, JsonValue]) -> str:
-    held, most = (_mebibytes(detail.get(name)) for name in ("held_bytes", "limit_bytes"))
-    return f"held {held} of memory, and may hold {most}: the grader ended it"
-
-
-def _how_it_multiplied(detail: Mapping[str, JsonValue]) -> str:
-    return f"had {detail.get('processes')} processes, and may have {detail.get('most')}: the grader ended it"
-
-
-MISHAPS: dict[str, Callable[[Mapping[str, JsonValue]], str]] = {
-    "died": _how_it_died,
-    "out_of_memory": _how_it_grew,
-    "too_many_processes": _how_it_multiplied,
-}
-
-
-def _mebibytes(value: JsonValue) -> str:
-    return f"{value >> 20:,} MiB" if isinstance(value, int) else "an unknown amount"
-
-
-def _bytes(count: int) -> str:
-    if count < 1000:
-        return f"{count} B"
-    return f"{count / 1000:,.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:,.1f} MB"

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from crucible.check import Outcome
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Evidence
-from crucible.report.model import MISHAPS
+from crucible.report.circumstances import MISHAPS
 from crucible.report.text import plain
 from crucible.tradeoffs import Judgement, interval, number
 from crucible.verdict import GradeOutcome, Verdict

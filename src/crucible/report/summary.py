@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from crucible.evidence import Evidence
 from crucible.manifest import Manifest
 from crucible.references import References
-from crucible.report import model
+from crucible.report import circumstances, model
 from crucible.report.text import Markdown, code_md, escape_md, label_md, line_md, sentence
 from crucible.verdict import GradeOutcome, Verdict
 
@@ -30,6 +30,7 @@ def render_summary(verdict: Verdict, evidence: Evidence, manifest: Manifest, ref
         manifest=manifest,
         references=references,
         model=model,
+        circumstances=circumstances,
     )  # fmt: skip
 
 

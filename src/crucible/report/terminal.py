@@ -11,7 +11,7 @@ from crucible.manifest import Manifest
 from crucible.matrices import Table as Matrix
 from crucible.matrices import Verified
 from crucible.references import References
-from crucible.report import model
+from crucible.report import circumstances, model
 from crucible.report.tables import cell, columns, heading
 from crucible.report.text import plain
 from crucible.verdict import GradeOutcome, Verdict
@@ -140,7 +140,7 @@ def _steps(steps: Iterable[model.Step], console: Console) -> None:
 
 
 def _mishaps(evidence: Evidence, console: Console) -> None:
-    lines = model.mishaps(evidence)
+    lines = circumstances.mishaps(evidence)
     if not lines:
         return
     heading("what happened to your processes (no fault that the grader put in)", console)
@@ -200,7 +200,7 @@ def _predictions(verdict: Verdict, console: Console) -> None:
 
 
 def _architecture(evidence: Evidence, console: Console) -> None:
-    seen = model.architecture(evidence)
+    seen = circumstances.architecture(evidence)
     heading("what the solution was seen to do", console)
     processes = ", ".join(f"{plain(name, 40)} ×{count}" for name, count in seen.processes)
     console.print(Text(f"  grader → {seen.requests} requests → {processes}"))
@@ -220,10 +220,10 @@ def _run(verdict: Verdict, evidence: Evidence, console: Console) -> None:
     heading("this run", console)
     lines = [
         f"Crucible {verdict.crucible}, {verdict.mode} grade, profile {verdict.profile}, seed {verdict.seed}",
-        f"machine: {model.machine(evidence)}",
-        *(f"service: {it}" for it in model.network(evidence)),
-        f"time: {model.timings(evidence)}",
-        *(f"noise: {it}" for it in model.noise(evidence)),
+        f"machine: {circumstances.machine(evidence)}",
+        *(f"service: {it}" for it in circumstances.network(evidence)),
+        f"time: {circumstances.timings(evidence)}",
+        *(f"noise: {it}" for it in circumstances.noise(evidence)),
         *(f"note: {it}" for it in evidence.notes[:20]),
         f"again: {model.replay(verdict)}",
         "the verdict alone, from the recording: crucible judge evidence.json",
