@@ -152,3 +152,11 @@ def test_each_keeps_over_a_crash_what_its_card_says(booted: Booted) -> None:
     usage = {it.subject: it.operations for it in booted.runner.run(booted.lab.usage())}
     assert usage["rabbitmq"]["published"] >= 1, "what it counted before the crash is kept"
     assert booted.lab.servers["rabbitmq"].operations()["published"] == 0, "and it counts from its start again"
+
+
+def test_each_can_be_wiped_and_goes_on(booted: Booted) -> None:
+    use(booted.env, "before")
+    for server in booted.lab.servers.values():
+        server.wipe()
+    use(booted.env, "after")
+    assert stored(booted.env) == dict.fromkeys(("postgres", "redis", "rabbitmq", "s3"), 1)

@@ -155,6 +155,19 @@ def test_a_restarted_server_knows_the_solution_as_before(box: Box) -> None:
         assert client.acl_users() == ["default"]
 
 
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("box", ["--appendonly yes --appendfsync always"], indirect=True)
+def test_a_cache_forgets_over_a_crash_wherever_it_runs(box: Box, durable: bool) -> None:
+    source = locate("redis", {"CRUCIBLE_REDIS_URL": f"redis://127.0.0.1:{box.port}", "CRUCIBLE_REDIS_CONTAINER": "box"})
+    server = SERVICES["redis"].start(source, box.folder, durable)
+    with as_solution(server, box) as client:
+        client.set("a", "b")
+        server.crash()
+        server.restart()
+        assert client.exists("a") == durable
+    server.stop()
+
+
 @pytest.mark.parametrize("box", ["--rename-command ACL ''"], indirect=True)
 def test_a_server_that_keeps_no_users_is_restarted_without(box: Box) -> None:
     server = box.attach()

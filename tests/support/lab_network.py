@@ -47,6 +47,9 @@ class Nearby:
     def footprint(self) -> int | None:
         return 0
 
+    def wipe(self) -> None:
+        raise NotImplementedError
+
     def crash(self) -> None:
         raise NotImplementedError
 

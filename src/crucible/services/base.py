@@ -85,6 +85,9 @@ class Server(Protocol):
         """Bytes that hold what the solution has stored, after a clean-up where the server has such a thing; None where
         the solution lets nobody look."""
 
+    def wipe(self) -> None:
+        """Take away all that the solution has stored; the address, and who may use it, stay."""
+
     def crash(self) -> None:
         """SIGKILL it, with its data kept. Raises NotCausedError where that cannot be done."""
 

@@ -148,6 +148,14 @@ class _Postgres:
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(self._password)))
             # A superuser needs no leave to give a database away; who is none does, since PostgreSQL 16.
             connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(name))
+        self.wipe()
+
+    def wipe(self) -> None:
+        from psycopg import sql
+
+        name = sql.Identifier(self._role)
+        with self._connect("postgres") as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, name))
 
 

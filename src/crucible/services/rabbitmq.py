@@ -140,8 +140,15 @@ class _RabbitMQ:
         """A user and a virtual host for the solution; names and password are new for every grade."""
         self._user = self._vhost = f"solution_{secrets.token_hex(4)}"
         self._password = secrets.token_urlsafe(18)
-        self._ask("PUT", f"/vhosts/{self._vhost}")
         self._ask("PUT", f"/users/{self._user}", {"password": self._password, "tags": ""})
+        self._make_virtual_host()
+
+    def wipe(self) -> None:
+        self._ask("DELETE", f"/vhosts/{self._vhost}")
+        self._make_virtual_host()
+
+    def _make_virtual_host(self) -> None:
+        self._ask("PUT", f"/vhosts/{self._vhost}")
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         self._ask("PUT", f"/permissions/{self._vhost}/{self._user}", everything)
 

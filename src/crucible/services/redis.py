@@ -53,7 +53,7 @@ def _embedded() -> Path | None:
 
 
 def _start(source: Source, folder: Path, durable: bool = False) -> Server:
-    return _Attached(source) if source.has_url else _Started(source, folder, durable)
+    return _Attached(source, durable) if source.has_url else _Started(source, folder, durable)
 
 
 class _Valkey:
@@ -106,6 +106,10 @@ class _Valkey:
         assert isinstance(stats, dict)
         tables = [it for name, it in stats.items() if name.startswith("db.") and isinstance(it, dict)]
         return int(stats["dataset.bytes"]) + sum(sum(map(int, table.values())) for table in tables)
+
+    def wipe(self) -> None:
+        with self._client() as client:
+            client.flushall()
 
     def _answers(self) -> bool:
         import redis
@@ -179,12 +183,13 @@ class _Started(_Valkey):
 
 
 class _Attached(_Valkey):
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, durable: bool) -> None:
         import redis
 
         parts = urlsplit(source.location)
         self.source = source
         self.pid = container.pid(source)
+        self._durable = durable
         if parts.scheme != "redis" or not parts.hostname:
             raise _unusable(source, f"`{parts.scheme}://…` is not a redis:// URL")
         self.upstream = Upstream(host=parts.hostname, port=parts.port or PORT)
@@ -225,13 +230,15 @@ class _Attached(_Valkey):
         wait_until(self._answers, START_S, None, "valkey-server")
         if self._given is not None:
             self._make_user()
+        if not self._durable:
+            self.wipe()  # it may have brought some of it back
 
     def stop(self) -> None:
         import redis
 
         try:
+            self.wipe()  # it was empty before the grade, so all of it is the grade's
             with self._client() as client:
-                client.flushall()  # it was empty before the grade, so all of it is the grade's
                 if self._given is not None and self._given[0] != self._username:
                     with suppress(redis.ResponseError):
                         client.execute_command("ACL", "DELUSER", self._given[0])

@@ -112,6 +112,15 @@ class _S3:
         self._bucket = f"crucible-{secrets.token_hex(4)}"
         self._client().create_bucket(Bucket=self._bucket)
 
+    def wipe(self) -> None:
+        client = self._client()
+        for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket):
+            for upload in page.get("Uploads", []):
+                client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        for listed in client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
+            for it in listed.get("Contents", []):
+                client.delete_object(Bucket=self._bucket, Key=it["Key"])
+
     def _answers(self) -> bool:
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -289,14 +298,8 @@ class _Attached(_S3):
         from botocore.exceptions import BotoCoreError, ClientError
 
         with suppress(BotoCoreError, ClientError):  # a server that is gone keeps nothing
-            client = self._client()
-            for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket):
-                for upload in page.get("Uploads", []):
-                    client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-            for listed in client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
-                for it in listed.get("Contents", []):
-                    client.delete_object(Bucket=self._bucket, Key=it["Key"])
-            client.delete_bucket(Bucket=self._bucket)
+            self.wipe()
+            self._client().delete_bucket(Bucket=self._bucket)
 
 
 def _operation(verb: str, target: str) -> str:
