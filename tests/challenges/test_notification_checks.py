@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.memory_lab import WallClock, in_virtual_time, lose
-from support.memory_notifier import NotifierLab
+from support.memory_notifier import BUSY, NotifierLab
 
 from crucible.check import Finding, History, Outcome
 from crucible.suite import load_suite
@@ -106,6 +106,14 @@ def test_losing_answers_never_acquits(flaw: str, check: str, seed: int, share: f
     share = share**3  # mostly a few
     ops = [lose(op, how) if which in ("", op.request.method) and rng.random() < share else op for op in seen.ops]
     assert CHECKS[check].judge(replace(seen, ops=tuple(ops))).outcome is not Outcome.PASS
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_who_refuses_a_burst_is_no_slower_on_a_steady_line(check: str) -> None:
+    busy, usual = judge(check, BUSY), judge(check, "")
+    assert busy.outcome is Outcome.PASS, busy.what
+    steady = ("effect_p50_ms", "effect_p99_ms", "hung_channel_ratio")
+    assert [it for it in busy.measures if it.axis in steady] == [it for it in usual.measures if it.axis in steady]
 
 
 def test_what_is_said_to_be_suppressed_and_was_not_is_lost() -> None:

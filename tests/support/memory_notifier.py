@@ -20,6 +20,8 @@ from crucible.lab.sink import CALM, Ledger
 
 CHANNELS = ("email", "sms", "push")
 LEASE_NS, POLL_S = 4_000_000_000, 0.2
+BUSY = "asks who comes in a burst to come again"
+"""No flaw: a design that does it all in the request can do no other."""
 
 
 class MemorySink:
@@ -151,6 +153,8 @@ class Notifier:
             return (202, {"id": "x"}) if self.flaw == "accepts anything" else (400, {})
         if call.path == "/healthz":
             return 200, {}
+        if self.flaw == BUSY and call.name == "burst":
+            return 503, {}
         if parts[1:] == ["notifications"] and call.method == "POST" and isinstance(call.body, dict):
             return await self.accept(target, call.headers.get("Idempotency-Key", ""), call.body)
         if parts[1] == "users" and isinstance(call.body, dict):
