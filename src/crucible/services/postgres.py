@@ -148,15 +148,23 @@ class _Postgres:
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(self._password)))
             # A superuser needs no leave to give a database away; who is none does, since PostgreSQL 16.
             connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(name))
-        self.wipe()
+            self._make_database(connection)
 
     def wipe(self) -> None:
+        with self._connect("postgres") as connection:
+            self._drop_database(connection)
+            self._make_database(connection)
+
+    def _make_database(self, connection: "psycopg.Connection[tuple[int, ...]]") -> None:
         from psycopg import sql
 
         name = sql.Identifier(self._role)
-        with self._connect("postgres") as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, name))
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, name))
+
+    def _drop_database(self, connection: "psycopg.Connection[tuple[int, ...]]") -> None:
+        from psycopg import sql
+
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self._role)))
 
 
 class _Started(_Postgres):
@@ -274,11 +282,10 @@ class _Attached(_Postgres):
         import psycopg
         from psycopg import sql
 
-        name = sql.Identifier(self._role)
         try:
             with self._connect("postgres") as connection:
-                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-                connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(name))
+                self._drop_database(connection)
+                connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(self._role)))
         except psycopg.Error:
             pass  # a server that is gone keeps nothing
 
