@@ -129,6 +129,12 @@ class Child:
             rest = [process for process in rest if process.pid not in members]
         return found
 
+    def owns(self, process: psutil.Process) -> bool:
+        """Whether a process belongs to the tree; as `tree` would say, without looking at every other one."""
+        with contextlib.suppress(psutil.Error):
+            return any(self._owns(it, {self.pid}) for it in (process, *process.parents()))
+        return False
+
     def _owns(self, process: psutil.Process, members: set[int]) -> bool:
         with contextlib.suppress(psutil.Error, OSError):
             if self._uid is not None and process.uids().real == self._uid:
@@ -162,6 +168,15 @@ class Child:
 def family() -> list[psutil.Process]:
     """Every living descendant of this process, adopted orphans included."""
     return [p for p in psutil.Process().children(recursive=True) if _alive(p)]
+
+
+def holder(port: int) -> psutil.Process | None:
+    """Who has a TCP connection from this local port; None where that cannot be seen."""
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.pid is not None:
+                return psutil.Process(connection.pid)
+    return None
 
 
 def kill_all(find: Callable[[], list[psutil.Process]], deadline_s: float = 20.0) -> int:

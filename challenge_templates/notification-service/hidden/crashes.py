@@ -115,7 +115,7 @@ async def caller_killed(them: Cohorts) -> None:
         if call is not None and caller is not None:
             await lab.sleep(max(0.0, INTO_CALL_S - (lab.now_ns() - call.at_ns) / 1e9))
             await lab.kill(caller)
-            in_call = (lab.now_ns() - call.at_ns) / 1e6 < SLOW_MS
+            in_call = lab.sink.attempts[call.number].answered_ns is None
             await lab.sleep(DOWN_S)
             await lab.start(caller)
             them.note(f"f3/{call.number}", caller=caller, in_the_middle=in_call)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from crucible.check import NetworkFault, SinkFault
+from crucible.child import holder
 from crucible.evidence import Attempt, FaultEvent
 
 if TYPE_CHECKING:
@@ -153,10 +154,13 @@ class _Sink:
 
     async def caller(self, attempt: Attempt) -> str | None:
         port = self._sink.port_of(attempt)
-        for name, running in self._lab.instances.items():
-            if port is not None and await asyncio.to_thread(running.holds, port):
-                return name
-        return None
+        return await asyncio.to_thread(self._instance_at, port) if port is not None else None
+
+    def _instance_at(self, port: int) -> str | None:
+        process = holder(port)
+        if process is None:
+            return None
+        return next((name for name, running in self._lab.instances.items() if running.owns(process)), None)
 
 
 def _stop(running: "Running") -> int:

@@ -164,13 +164,9 @@ class Running:
             excerpt=tail(self.log),
         )
 
-    def holds(self, port: int) -> bool:
-        """Whether one of its processes has a TCP connection from this local port."""
-        for process in self._child.tree() if self._child is not None else []:
-            with contextlib.suppress(psutil.Error):
-                if any(c.laddr and c.laddr.port == port for c in process.net_connections("tcp")):
-                    return True
-        return False
+    def owns(self, process: psutil.Process) -> bool:
+        """Whether this is a process of its tree."""
+        return self._child is not None and self._child.owns(process)
 
     def _listening(self) -> set[int]:
         """Ports that the process tree listens on."""
