@@ -13,6 +13,7 @@ from support.memory_lab import WallClock, in_virtual_time, lose
 from support.memory_notifier import BUSY, NotifierLab
 
 from crucible.check import Finding, History, Outcome
+from crucible.evidence import Result
 from crucible.suite import load_suite
 
 CHALLENGE = Path(__file__).parents[2] / "challenge_templates" / "notification-service"
@@ -126,3 +127,54 @@ def test_what_is_said_to_be_suppressed_and_was_not_is_lost() -> None:
         for op in seen.ops
     ]  # fmt: skip
     assert CHECKS["NT-1"].judge(replace(seen, ops=tuple(ops))).what == judge("NT-1", "drops on 429").what
+
+
+def later_by(history: History, ms: float, which: slice) -> History:
+    """The same, with what the steady line asked for delivered so much later: the machine had other things to do."""
+    line = [op for op in history.named("line") if op.name == "line"]
+    keys = {op.request.headers["Idempotency-Key"] for op in line[which]}
+    at = {"at_ns": ms * 1e6, "answered_ns": ms * 1e6}
+    moved = tuple(
+        replace(it, **{name: getattr(it, name) + by for name, by in at.items() if getattr(it, name) is not None})
+        if it.key in keys else it
+        for it in history.attempts
+    )  # fmt: skip
+    return replace(history, attempts=moved)
+
+
+@pytest.mark.parametrize("which", [slice(None), slice(0, 150), slice(350, None)], ids=["all", "begin", "end"])
+@pytest.mark.parametrize(
+    ("check", "flaw"), [("NT-8", "poison at the head"), ("NT-10", "one pool for all channels")], ids=["NT-8", "NT-10"]
+)
+def test_a_machine_that_is_busy_while_the_line_runs_hides_no_delay(check: str, flaw: str, which: slice) -> None:
+    history = watch(scenarios_of(check), flaw)
+    for ms in (300, 700, 3_000):
+        finding = CHECKS[check].judge(later_by(history, ms, which))
+        allowed = {Outcome.FAIL} if check == "NT-8" else {Outcome.FAIL, Outcome.INCONCLUSIVE}
+        if which != slice(None) or check == "NT-8":
+            assert finding.outcome in allowed, (ms, finding)
+
+
+@pytest.mark.parametrize("which", [slice(None), slice(0, 150), slice(350, None)], ids=["all", "begin", "end"])
+@pytest.mark.parametrize("check", ["NT-8", "NT-10"])
+def test_a_machine_that_is_busy_while_the_line_runs_accuses_nobody(check: str, which: slice) -> None:
+    history = watch(scenarios_of(check), "")
+    for ms in (300, 700, 3_000):
+        assert CHECKS[check].judge(later_by(history, ms, which)).outcome is Outcome.PASS
+
+
+def test_who_is_refused_and_comes_again_was_not_waited_for_meanwhile() -> None:
+    """How soon a caller comes again is not the design's doing."""
+    history = watch(scenarios_of("NT-9"), "")
+    ops = []
+    for op in history.ops:
+        if op.name == "priority/high":
+            sent = op.sent_ns - 3_000_000_000
+            ops.append(
+                replace(op, sent_ns=sent, received_ns=sent + 1_000_000, status=503, reply=None, result=Result.UNKNOWN)
+            )
+            ops.append(replace(op, name="priority/again"))
+        else:
+            ops.append(op)
+    finding = CHECKS["NT-9"].judge(replace(history, ops=tuple(sorted(ops, key=lambda op: op.sent_ns))))
+    assert (finding.outcome, finding.measures) == (Outcome.PASS, judge("NT-9", "").measures), finding.what

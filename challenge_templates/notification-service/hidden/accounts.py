@@ -41,6 +41,15 @@ class Books:
         waits = waits_ns(self.items.values(), self.account.done)
         return [waits[key] / 1e6 for key in dict.fromkeys(map(key_of, ops)) if key in waits]
 
+    def waits_in_hand_ms(self, ops: Iterable[Op]) -> list[float]:
+        """How long the service had each of these before it arrived: since the request that it accepted, not since one
+        that it refused."""
+        taken = {key: [op for op in self.ops[key] if accepted(op)] for key in dict.fromkeys(map(key_of, ops))}
+        return [
+            (self.account.done[key] - min(op.sent_ns for op in them)) / 1e6
+            for key, them in taken.items() if them and key in self.account.done
+        ]  # fmt: skip
+
 
 def books(history: History, ops: Iterable[Op]) -> Books:
     """The books of the messages that `ops` asked for."""

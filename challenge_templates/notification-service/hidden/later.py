@@ -24,7 +24,7 @@ from .messages import (
 IN_FORCE_S = 2.0
 """Within which a cancellation, or a preference, holds everywhere, by the contract."""
 LATE_S = 2.0
-DUE_S = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0)
+DUE_S = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
 TAKEN_BACK = 8
 DUE_BACK_S, BACK_S = 3.5, 3.0
 """When what is taken back would have come; and how long who comes back has to wait at most."""

@@ -9,19 +9,20 @@ from crucible.evidence import Op
 from .accounts import books
 from .messages import accepted, by_key, message, resolve, said, settle
 
-KEYS, TIMES = 16, 6
+KEYS, TIMES, AT_ONCE = 16, 6, 4
 AWAY_MS = 10
 """The stores are so far away, each way, that what is looked up and then written leaves room for another."""
 
 
 async def retries(lab: Lab, rng: Random) -> None:
-    """Each key several times at once, spread over the replicas; then once more on each."""
+    """Some keys, each several times at once, spread over the replicas; then once more on each."""
     wanted = [message(rng, ("email", "sms", "push")[index % 3]) for index in range(KEYS)]
     ops: list[Op] = []
     async with lab.slow(AWAY_MS):
-        for it in wanted:
-            calls = [it.call(lab.replicas[turn % len(lab.replicas)], "retries/at-once") for turn in range(TIMES)]
-            ops += await lab.burst(calls)
+        for start in range(0, KEYS, AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            turns = [lab.replicas[turn % len(lab.replicas)] for turn in range(TIMES)]
+            ops += await lab.burst([it.call(target, "retries/at-once") for it in some for target in turns])
     await resolve(lab, ops, "retries")
     await lab.sleep(0.5)
     for target in lab.replicas:
