@@ -1,6 +1,7 @@
 """Evidence survives being written and read again, whatever a solution has answered."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
-from support.evidence_builder import EVIDENCE, op, recording
+from support.evidence_builder import EVIDENCE, block, op, recording
 
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Evidence, FaultEvent, Problem, from_json, json_schema, to_json
@@ -120,6 +121,21 @@ def test_a_field_too_many_is_named(tmp_path: Path) -> None:
         from_json(path)
     with pytest.raises(CrucibleError, match="No such file"):
         from_json(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("pace_us", -1.0), ("pace_us", math.inf), ("rate", 0.0), ("rate", math.nan), ("steal", -math.inf), ("replicas", 0)],
+)
+def test_a_number_that_cannot_have_been_measured_is_refused_with_its_place(
+    tmp_path: Path, name: str, value: float
+) -> None:
+    path = tmp_path / "evidence.json"
+    written = json.loads(to_json(replace(EVIDENCE, load=(block(),))))
+    written["load"][0][name] = value
+    path.write_text(json.dumps(written))
+    with pytest.raises(CrucibleError, match=rf"load\.0\.{name}: "):
+        from_json(path)
 
 
 def test_the_schema_knows_every_field() -> None:

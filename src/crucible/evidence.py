@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import ConfigDict, JsonValue, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from crucible.errors import CrucibleError, Fault
 
@@ -161,9 +161,9 @@ Counts = tuple[tuple[int, int], ...]
 class LoadBlock:
     """One block of open-model load: requests at moments that were scheduled beforehand."""
 
-    rate: float
+    rate: PositiveFloat
     """Requests per second that were offered, over all replicas."""
-    replicas: int
+    replicas: PositiveInt
     started_ns: int
     ended_ns: int
     outcomes: dict[str, int]
@@ -193,7 +193,7 @@ class LoadBlock:
     foreign: float = 0.0
     """Share of the machine's time that programs took which are neither the design's nor the grader's; 0 where a service
     is attached whose own use cannot be seen."""
-    pace_us: float = 0.0
+    pace_us: NonNegativeFloat = 0.0
     """CPU time that an echo of the grader's own took meanwhile, in microseconds: the machine's speed; 0 in evidence of
     an earlier version, and where it could not be seen."""
     spoiled: str | None = None
@@ -265,7 +265,7 @@ class Timing:
 class Evidence:
     """A whole run. Written as `evidence.json`; `crucible judge` needs nothing else."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     schema: Literal[1]
     crucible: str
