@@ -447,7 +447,7 @@ def bad_input_with(slug: str, change: Callable[[Op], Op]) -> Finding:
     [
         ("deep", 500, "10,000 nested arrays was answered with 500"),
         ("cost-0", 200, "a cost of 0 was accepted (200)"),
-        ("cost-0", 429, "a cost of 0 was treated as one too many (429)"),
+        ("cost-0", 429, "a cost of 0 was treated as a check of a full key (429)"),
         ("cost-0", None, "a cost of 0 got no answer (timed out after 5 s)"),
         ("cost-0", 422, ""),
         ("cost-big", 429, ""),

@@ -1,10 +1,10 @@
 """NT-13: malformed requests, what each may be answered with, and that none of them is delivered."""
 
+from collections.abc import Sequence
 from random import Random
 
-from crucible import malformed
 from crucible.check import Call, Finding, History, Lab, Outcome
-from crucible.evidence import ENDINGS, Result
+from crucible.evidence import ENDINGS, Op, Result
 
 from .messages import PATH, accepted, message, resolve, settle
 
@@ -33,17 +33,27 @@ AFTER = 4
 
 
 async def bad_input(lab: Lab, rng: Random) -> None:
+    up = list(lab.replicas)
     users = []
-
-    def bad(slug: str, target: str) -> Call:
-        users.append(f"bad-{rng.getrandbits(64):016x}")
-        return bad_call(slug, target, users[-1], f"k-{rng.getrandbits(64):016x}")
-
-    up = await malformed.make(lab, IN_WORDS, bad, lab.replicas)
+    for index, slug in enumerate(IN_WORDS):
+        if not up:
+            break
+        target = up[index % len(up)]
+        user = f"bad-{rng.getrandbits(64):016x}"
+        users.append(user)
+        call = bad_call(slug, target, user, f"k-{rng.getrandbits(64):016x}")
+        for _ in range(3):  # any design may fail to answer once
+            op = await lab.call(call)
+            if op.status is None and not await alive(lab, target):
+                up.remove(target)
+                break
+            if op.status is not None and op.status < 500:
+                break
     lab.note("bad/users", list(users))
     wanted = []
     ops = []
     for target in up:
+        await alive(lab, target)
         for _ in range(AFTER):
             wanted.append(message(rng, "push"))
             ops.append(await lab.call(wanted[-1].call(target, "bad-after")))
@@ -64,12 +74,33 @@ def bad_call(slug: str, target: str, user: str, key: str) -> Call:
     )  # fmt: skip
 
 
+async def alive(lab: Lab, target: str) -> bool:
+    for _ in range(5):
+        op = await lab.call(Call(target, "GET", "/healthz", name=f"alive/{target}", timeout_s=1, json_reply=False))
+        if op.result is Result.OK:
+            return True
+        await lab.sleep(0.2)
+    return False
+
+
+def offence(slug: str, ops: Sequence[Op]) -> str | None:
+    """What was done with this malformed request that may not be, in words; None where it was refused."""
+    for op in ops:
+        if op.status is not None and op.status < 400:
+            return f"was accepted ({op.status})"
+        if op.status == 429:
+            return "was treated as one too many (429)"
+    if any(op.status is not None and 400 <= op.status < 500 for op in ops):
+        return None
+    if slug == "one-megabyte" and any(op.status is None for op in ops):
+        return None  # hanging up on it is a refusal, if the process lives on
+    return f"got no answer ({ops[-1].error})" if ops[-1].status is None else f"was answered with {ops[-1].status}"
+
+
 def judge_bad_input(history: History) -> Finding:
     """Any 4xx but 429, nothing delivered, and every process lives on."""
     tries = {slug: ops for slug in IN_WORDS if (ops := history.named(f"bad/{slug}"))}
-    wrongs = {
-        slug: found for slug, ops in tries.items() if (found := malformed.offence(ops, large=slug == "one-megabyte"))
-    }
+    wrongs = {slug: found for slug, ops in tries.items() if (found := offence(slug, ops))}
     deaths = [event for event in history.events if event.kind in ENDINGS]
     targets = sorted({op.target for op in history.named("bad")})
     dumb = [t for t in targets if (probes := history.named(f"alive/{t}")) and probes[-1].result is not Result.OK]

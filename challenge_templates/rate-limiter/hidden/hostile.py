@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from random import Random
 
-from crucible import malformed
 from crucible.check import Call, Finding, History, Lab, Outcome
 from crucible.evidence import ENDINGS, Op, Result
 
@@ -67,9 +66,21 @@ async def bad_input(lab: Lab, rng: Random) -> None:
     for (_, target), key in keys.items():
         await put_limit(lab, limit(target, key, SPENT_LIMIT, window_ms, "spent"))
     await lab.sleep(1.0)
-    up = await malformed.make(
-        lab, IN_WORDS, lambda slug, target: bad_call(slug, target, keys["named", target]), targets
-    )
+    up = list(targets)
+    for i, slug in enumerate(IN_WORDS):
+        if not up:
+            break
+        target = up[i % len(up)]
+        call = bad_call(slug, target, keys["named", target])
+        for _ in range(3):  # any design may fail to answer once
+            op = await lab.call(call)
+            if op.status is None and not await alive(lab, target):
+                up.remove(target)
+                break
+            if op.status is not None and op.status < 500:
+                break
+    for target in up:
+        await alive(lab, target)
 
     async def spend(arm: str, target: str, key: str) -> None:
         for _ in range(SPENT_CHECKS):
@@ -91,13 +102,29 @@ def bad_call(slug: str, target: str, key: str) -> Call:
     return Call(target, method, path, name=f"bad/{slug}", raw=raw, content_type=media, timeout_s=2)
 
 
+async def alive(lab: Lab, target: str) -> bool:
+    for _ in range(5):
+        op = await lab.call(Call(target, "GET", "/healthz", name=f"alive/{target}", timeout_s=1, json_reply=False))
+        if op.result is Result.OK:
+            return True
+        await lab.sleep(0.2)
+    return False
+
+
 def offence(slug: str, ops: Sequence[Op]) -> str | None:
     """What the solution did with this malformed request that it may not do, in words; None where it refused it."""
-    if slug == "limit-big" and any(
-        taken(op) and isinstance(op.reply, dict) and op.reply.get("limit") == BIG for op in ops
-    ):
+    for op in ops:
+        if slug == "limit-big" and taken(op) and isinstance(op.reply, dict) and op.reply.get("limit") == BIG:
+            return None
+        if op.status is not None and op.status < 400:
+            return f"was accepted ({op.status})"
+        if op.status == 429 and slug not in MAY_BE_429:
+            return "was treated as a check of a full key (429)"
+    if any(op.status is not None and 400 <= op.status < 500 for op in ops):
         return None
-    return malformed.offence(ops, one_too_many=slug in MAY_BE_429, large=slug == "two-megabytes")
+    if slug == "two-megabytes" and any(op.status is None for op in ops):
+        return None  # hanging up on it is a refusal, if the process lives on
+    return f"got no answer ({ops[-1].error})" if ops[-1].status is None else f"was answered with {ops[-1].status}"
 
 
 def ended(history: History) -> dict[str, str]:
