@@ -63,7 +63,7 @@ def test_blocks_say_what_was_offered_what_came_of_it_and_what_it_took(folder: Pa
 
 def test_a_ramp_ends_where_the_design_no_longer_keeps_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock that is held for 16 ms answers at most 62 requests per second on each of two replicas."""
-    monkeypatch.setattr("crucible.load.offer.RAMP_S", 0.8)
+    monkeypatch.setattr("crucible.load.offer.RAMP_S", 0.5)
     slow = GOOD.replace("status, body = check(self.body())", "time.sleep(0.016); status, body = check(self.body())")
     evidence = offered(folder, LoadPlan((30.0,), 3, 1.0, ramp=True), slow)
     knee = blocks.knee(evidence.load, evidence.ramp, blocks.KNEE_P99_MS)
