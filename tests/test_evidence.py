@@ -125,7 +125,14 @@ def test_a_field_too_many_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("pace_us", -1.0), ("pace_us", math.inf), ("rate", 0.0), ("rate", math.nan), ("steal", -math.inf), ("replicas", 0)],
+    [
+        ("pace_us", -1.0),
+        ("pace_us", math.inf),
+        ("rate", 0.0),
+        ("rate", math.nan),
+        ("steal", -math.inf),
+        ("replicas", 0),
+    ],
 )
 def test_a_number_that_cannot_have_been_measured_is_refused_with_its_place(
     tmp_path: Path, name: str, value: float

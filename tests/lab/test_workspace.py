@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -33,8 +33,13 @@ class Learner:
         self.command = f"echo built >> {self.builds}; mkdir -p .venv/bin; echo dependency > .venv/bin/tool"
 
     async def built(self, command: str | None = None, deadline_s: float = DEADLINE_S) -> Path:
-        command = command or self.command
-        return await build(self.folder, command, self.environ, self.log, deadline_s, Confinement())
+        with ExitStack() as held:
+            return await self.used(held, command, deadline_s)
+
+    async def used(self, held: ExitStack, command: str | None = None, deadline_s: float = DEADLINE_S) -> Path:
+        return await build(
+            self.folder, command or self.command, self.environ, self.log, deadline_s, Confinement(), held
+        )
 
     def build(self, command: str | None = None, deadline_s: float = DEADLINE_S) -> Path:
         return asyncio.run(self.built(command, deadline_s))
@@ -68,7 +73,8 @@ def test_a_second_process_finds_the_build(learner: Learner) -> None:
         "import asyncio, os, sys; from pathlib import Path\n"
         "from crucible.confinement import Confinement; from crucible.lab.workspace import build\n"
         "folder, command, log = sys.argv[1:]\n"
-        "print(asyncio.run(build(Path(folder), command, dict(os.environ), Path(log), 20.0, Confinement())))"
+        "from contextlib import ExitStack; held = ExitStack()\n"
+        "print(asyncio.run(build(Path(folder), command, dict(os.environ), Path(log), 20.0, Confinement(), held)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(learner.folder), learner.command, str(learner.log)],
@@ -159,8 +165,19 @@ def test_only_the_newest_builds_are_kept(learner: Learner) -> None:
     assert tree.is_dir()
 
 
+def test_a_build_that_another_grade_uses_is_kept(learner: Learner) -> None:
+    with ExitStack() as held:
+        trees = [asyncio.run(learner.used(held)), asyncio.run(learner.used(held))]
+        for number in range(workspace.KEPT_BUILDS + 3):
+            learner.build(f"true {number}")
+        assert all((tree / ".venv" / "bin" / "tool").is_file() for tree in trees)
+    learner.build("true once more")
+    assert not trees[0].exists()
+
+
 def test_a_solution_without_a_build_is_copied(learner: Learner) -> None:
-    tree = asyncio.run(build(learner.folder, None, learner.environ, learner.log, DEADLINE_S, Confinement()))
+    with ExitStack() as held:
+        tree = asyncio.run(build(learner.folder, None, learner.environ, learner.log, DEADLINE_S, Confinement(), held))
     assert (tree / "app.py").read_text() == "print()\n"
 
 
@@ -201,10 +218,10 @@ def test_links_fifos_and_sockets_neither_hang_nor_lead_out(learner: Learner) -> 
     (folder / "nowhere").symlink_to("/nonexistent/at/all")
     (folder / ".venv").symlink_to(outside)
     os.mkfifo(folder / "fifo")
-    with socket.socket(socket.AF_UNIX) as listener:
+    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as held:
         with suppress(OSError):  # its path may be too long for one
             listener.bind(str(folder / "s"))
-        tree = asyncio.run(build(folder, None, learner.environ, learner.log, DEADLINE_S, Confinement()))
+        tree = asyncio.run(build(folder, None, learner.environ, learner.log, DEADLINE_S, Confinement(), held))
     assert sorted(path.name for path in tree.iterdir()) == ["app.py", "away", "file", "loop", "nowhere"]
     assert all((tree / name).is_symlink() for name in ("away", "file", "loop", "nowhere"))
     working_copy(tree, learner.base / "copy")

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -60,6 +60,8 @@ class RunningLab:
         self._environ = environ
         self._hidden = hidden
         self._network: network.Network | None = None
+        self._held = ExitStack()
+        """What no other grade may take away meanwhile."""
         self.accounts = Accounts(self._roots)
         self._watches: list[Watch] = []
         self._fallen: dict[str, float] = {}
@@ -136,7 +138,7 @@ class RunningLab:
         solution = self.plan.solution
         return await workspace.build(
             solution.folder, solution.build, self._environ, self.logs / "build.log", self.plan.deadlines.build,
-            self.isolation.builder,
+            self.isolation.builder, self._held,
         )  # fmt: skip
 
     async def _start_server(self, name: str, source: Source) -> None:
@@ -365,6 +367,7 @@ class RunningLab:
             with suppress(Exception):  # whatever one server says, the others are stopped as well
                 services.stop(server)
         kill_all(family)
+        self._held.close()
         self.isolation.lift()
 
     def keep_logs(self, target: Path) -> None:

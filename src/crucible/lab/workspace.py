@@ -10,9 +10,10 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import IO
 
 from crucible.child import Child
 from crucible.confinement import Confinement
@@ -83,9 +84,13 @@ def tools(environ: Mapping[str, str]) -> list[Path]:
 
 
 async def build(
-    folder: Path, command: str | None, environ: Mapping[str, str], log: Path, deadline_s: float, builder: Confinement
-) -> Path:
-    """The built tree of the solution in `folder`: from the cache where nothing has changed. Charged to the learner."""
+    folder: Path, command: str | None, environ: Mapping[str, str], log: Path, deadline_s: float, builder: Confinement,
+    held: ExitStack,
+) -> Path:  # fmt: skip
+    """The built tree of the solution in `folder`: from the cache where nothing has changed. Charged to the learner.
+
+    No other grade removes it before `held` is closed.
+    """
     builds, home = build_folders(environ)
     if builder.uid is not None and home.stat().st_uid != builder.uid:
         await asyncio.to_thread(hand_over, home, builder)
@@ -98,21 +103,24 @@ async def build(
             f"cannot be read: {error.strerror}", where=str(error.filename or folder),
             fix="let the grader read the whole folder, and leave it alone meanwhile", fault=Fault.LEARNER,
         ) from error  # fmt: skip
-    async with _locked(place.with_suffix(".lock")):
-        marker = place / "complete"
-        if marker.exists():
-            os.utime(marker)
-            return place / "tree"
-        shutil.rmtree(place, ignore_errors=True)
-        try:
-            _copy(folder, files, place / "tree")
-            if command is not None:
-                hand_over(place / "tree", builder)
-                await _run(command, place / "tree", build_environment(environ, home), log, deadline_s, builder)
-        except BaseException:
+    marker, lock = place / "complete", held.enter_context(place.with_suffix(".lock").open("w"))
+    await _lock(lock, fcntl.LOCK_SH)
+    while not marker.exists():
+        fcntl.flock(lock, fcntl.LOCK_UN)  # two who share it would wait for each other
+        await _lock(lock, fcntl.LOCK_EX)
+        if not marker.exists():
             shutil.rmtree(place, ignore_errors=True)
-            raise
-        marker.touch()
+            try:
+                _copy(folder, files, place / "tree")
+                if command is not None:
+                    hand_over(place / "tree", builder)
+                    await _run(command, place / "tree", build_environment(environ, home), log, deadline_s, builder)
+            except BaseException:
+                shutil.rmtree(place, ignore_errors=True)
+                raise
+            marker.touch()
+        await _lock(lock, fcntl.LOCK_SH)  # between the two it may have been forgotten
+    os.utime(marker)
     _forget_old(builds)
     return place / "tree"
 
@@ -225,21 +233,21 @@ def tail(log: Path, size: int = 2000) -> str:
         return ""
 
 
-@asynccontextmanager
-async def _locked(path: Path) -> AsyncIterator[None]:
-    """Hold a lock file, so that two grades do not build the same tree into each other."""
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(0.1)
-        yield
+async def _lock(file: IO[str], how: int) -> None:
+    """Whoever builds a tree has it alone; whoever uses it shares it."""
+    while True:
+        try:
+            fcntl.flock(file, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(0.1)
+        else:
+            return
 
 
 def _forget_old(builds: Path) -> None:
-    """Remove all but the newest builds; one that is in use was touched a moment ago and is among them."""
+    """Remove all but the newest builds, and those that some grade uses."""
     markers = sorted(builds.glob("*/complete"), key=lambda path: path.stat().st_mtime, reverse=True)
     for marker in markers[KEPT_BUILDS:]:
-        shutil.rmtree(marker.parent, ignore_errors=True)
+        with suppress(OSError), marker.parent.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(marker.parent, ignore_errors=True)
