@@ -192,7 +192,7 @@ def test_html_instead_of_the_contract_is_told_as_such(tmp_path: Path) -> None:
 
 def test_a_solution_that_hangs_on_every_request_fails_soon(tmp_path: Path) -> None:
     program = SERVER + "Handler.do_PUT = Handler.do_POST = lambda self: time.sleep(4711)\n" + START
-    done = graded(write_solution(tmp_path / "s", program))
+    done = graded(write_solution(tmp_path / "s", program, challenge="notification-service"))
     assert done.code == 1
     assert "no answer within" in " ".join(done.out.split())
 

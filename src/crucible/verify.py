@@ -112,6 +112,7 @@ def _try(
         solution = lay_out(trial.folder, folder / f"{trial.kind}-{trial.name}")
         for number in range(wanted.repeat):
             progress.trial(trial, number + 1, wanted.repeat)
+            shutil.rmtree(folder / "results", ignore_errors=True)  # or what fails at once is kept with another's
             request = _request(trial, wanted, manifest, suite, solution, folder / "results", number)
             begun = time.monotonic()
             verdicts.append(_grade(trial, request, manifest, wanted.keep, environ, progress))

@@ -27,13 +27,17 @@ class Store:
 
     @classmethod
     async def open(cls, connections: int) -> "Store":
-        pool = await asyncpg.create_pool(
-            os.environ["DATABASE_URL"], min_size=1, max_size=connections, timeout=POOL_WAIT_S, command_timeout=10
+        url = os.environ["DATABASE_URL"]
+        first = await asyncpg.connect(url)  # who starts can wait longer than who is asked
+        try:
+            async with first.transaction():
+                await first.execute("SELECT pg_advisory_xact_lock(4711)")  # every process makes the tables at once
+                await first.execute(SCHEMA)
+        finally:
+            await first.close()
+        return cls(
+            await asyncpg.create_pool(url, min_size=0, max_size=connections, timeout=POOL_WAIT_S, command_timeout=10)
         )
-        async with pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock(4711)")  # every process makes the tables at once
-            await connection.execute(SCHEMA)
-        return cls(pool)
 
     async def look(self, number: str, wanted: Wanted, within_s: float) -> str | None:
         """Its state where it came before, or is not wanted; None for one that is to be accepted."""

@@ -40,13 +40,17 @@ class Store:
 
     @classmethod
     async def open(cls, connections: int) -> "Store":
-        pool = await asyncpg.create_pool(
-            os.environ["DATABASE_URL"], min_size=1, max_size=connections, timeout=POOL_WAIT_S, command_timeout=10
+        url = os.environ["DATABASE_URL"]
+        first = await asyncpg.connect(url)  # who starts can wait longer than who is asked
+        try:
+            async with first.transaction():
+                await first.execute("SELECT pg_advisory_xact_lock(4711)")  # both replicas make the tables at once
+                await first.execute(SCHEMA)
+        finally:
+            await first.close()
+        return cls(
+            await asyncpg.create_pool(url, min_size=0, max_size=connections, timeout=POOL_WAIT_S, command_timeout=10)
         )
-        async with pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock(4711)")  # both replicas make the tables at once
-            await connection.execute(SCHEMA)
-        return cls(pool)
 
     async def keep(self, wanted: Wanted) -> Kept:
         """The same key is the same notification, whichever replica it reaches."""
