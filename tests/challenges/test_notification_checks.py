@@ -132,13 +132,14 @@ def test_what_is_said_to_be_suppressed_and_was_not_is_lost() -> None:
 def later_by(history: History, ms: float, which: slice) -> History:
     """The same, with what the steady line asked for delivered so much later: the machine had other things to do."""
     line = [op for op in history.named("line") if op.name == "line"]
-    keys = {op.request.headers["Idempotency-Key"] for op in line[which]}
+    users = {op.request.body["user"] for op in line[which] if isinstance(op.request.body, dict)}
     by = int(ms * 1e6)
     moved = tuple(
         replace(it, at_ns=it.at_ns + by, answered_ns=it.answered_ns + by)
-        if it.key in keys and it.answered_ns is not None else it
+        if isinstance(it.body, dict) and it.body.get("to") in users and it.answered_ns is not None else it
         for it in history.attempts
     )  # fmt: skip
+    assert moved != history.attempts
     return replace(history, attempts=moved)
 
 
