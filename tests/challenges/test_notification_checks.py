@@ -146,14 +146,14 @@ def later_by(history: History, ms: float, which: slice) -> History:
 WHEN = {"all the time": slice(None), "at the beginning": slice(0, 150), "at the end": slice(350, None)}
 
 
-@pytest.mark.parametrize("ms", [300, 700, 3_000])
+@pytest.mark.parametrize("ms", [300, 3_000, 15_000])
 @pytest.mark.parametrize("which", WHEN.values(), ids=WHEN)
 def test_a_machine_that_is_busy_while_the_line_runs_hides_no_poison(which: slice, ms: float) -> None:
     finding = CHECKS["NT-8"].judge(later_by(watch(scenarios_of("NT-8"), "poison at the head"), ms, which))
     assert finding.outcome is Outcome.FAIL, finding
 
 
-@pytest.mark.parametrize("ms", [300, 700, 3_000])
+@pytest.mark.parametrize("ms", [300, 3_000, 15_000])
 @pytest.mark.parametrize("when", ["at the beginning", "at the end"])
 def test_a_machine_that_is_busy_during_a_part_of_the_line_acquits_no_shared_pool(when: str, ms: float) -> None:
     finding = CHECKS["NT-10"].judge(later_by(watch(scenarios_of("NT-10"), "one pool for all channels"), ms, WHEN[when]))
@@ -164,7 +164,7 @@ def test_a_machine_that_is_busy_during_a_part_of_the_line_acquits_no_shared_pool
 @pytest.mark.parametrize("check", ["NT-8", "NT-10"])
 def test_a_machine_that_is_busy_while_the_line_runs_accuses_nobody(check: str, which: slice) -> None:
     history = watch(scenarios_of(check), "")
-    for ms in (300, 700, 3_000):
+    for ms in (300, 3_000, 15_000):
         assert CHECKS[check].judge(later_by(history, ms, which)).outcome is Outcome.PASS
 
 
