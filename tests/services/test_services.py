@@ -143,20 +143,26 @@ def test_a_server_listens_on_no_network(name: str, postgres: Server, valkey: Ser
         assert [c for c in one.net_connections("inet") if c.status == psutil.CONN_LISTEN] == []
 
 
+def segments() -> set[str]:
+    """The identifiers of all segments of shared memory, whoever left them there."""
+    lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    return {line.split()[1] for line in lines}
+
+
 @pytest.mark.parametrize("name", ["postgres", "redis"])
 def test_a_stopped_server_leaves_nothing(name: str, folder: Path) -> None:
     memory = Path("/dev/shm")
-    segments = Path("/proc/sysvipc/shm")
     place = folder / f"stopped-{name}"
+    before = segments()
     with started(name, place) as server:
         assert server.pid is not None
         server.pinger("", 0)()  # a connection of its own is open meanwhile
         members = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
-        own_segments = [line for line in segments.read_text().splitlines() if str(server.pid) in line.split()]
+        own_segments = segments() - before
         assert len(own_segments) == (name == "postgres")
     assert [p for p in members if p.is_running()] == []
     assert [p for p in psutil.Process().children() if p.status() == psutil.STATUS_ZOMBIE] == []
-    assert [line for line in segments.read_text().splitlines() if str(server.pid) in line.split()] == []
+    assert not own_segments & segments()
     opened = (
         {p.name for p in memory.iterdir() if p.stat().st_mtime >= place.stat().st_ctime} if memory.is_dir() else set()
     )
@@ -391,8 +397,22 @@ def test_a_crashed_valkey_comes_back_empty(fallible: Server) -> None:
 
 @pytest.mark.parametrize("fallible", ["postgres", "redis"], indirect=True)
 def test_a_server_that_is_down_can_be_stopped(fallible: Server) -> None:
+    before = segments()
     fallible.crash()
+    assert segments() == before
     fallible.stop()
+    assert len(before - segments()) == (fallible.name == "postgres")
+
+
+def test_a_server_that_was_killed_with_its_grader_gives_its_shared_memory_back(folder: Path) -> None:
+    place, before = folder / "killed", segments()
+    with started("postgres", place) as server:
+        (own_segment,) = segments() - before
+        server.crash()
+        postgres_module.release(place)
+        assert own_segment not in segments()
+        postgres_module.release(place)  # a second time does nothing
+        server.restart()
 
 
 def test_an_attached_postgres_without_a_container_is_not_crashed(own_postgres: str, folder: Path) -> None:

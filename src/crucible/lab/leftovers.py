@@ -13,7 +13,7 @@ import psutil
 
 from crucible.child import kill_all
 from crucible.lab.isolation import lift
-from crucible.services import container
+from crucible.services import container, postgres
 
 PREFIX = "crucible-run-"
 LONGEST = 60
@@ -45,6 +45,7 @@ def clear() -> str | None:
             processes += kill_all(lambda folder=folder: _living_in(folder))  # type: ignore[misc]
             lift(folder.name)
             container.clear(folder.name)
+            postgres.release(folder / "services" / "postgres")
             shutil.rmtree(folder, ignore_errors=True)
             folders += 1
     if not folders:

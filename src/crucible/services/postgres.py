@@ -3,6 +3,7 @@
 The grader keeps the superuser to itself; a solution gets a role and a database of its own.
 """
 
+import ctypes
 import secrets
 import signal
 import subprocess
@@ -27,6 +28,7 @@ START_S = 20.0
 STOP_S = 3.0
 PORT = 5432  # names the socket's file; nothing listens on TCP
 MAX_CONNECTIONS = 100
+_IPC_RMID = 0
 DEBIAN = Path("/usr/lib/postgresql")
 """Where Debian keeps the servers, which are not on the PATH there."""
 
@@ -212,8 +214,20 @@ class _Started(_Postgres):
         wait_until(self._answers, START_S, self._child, "postgres")
 
     def stop(self) -> None:
-        # Ended by itself, at once, the server gives its shared memory back; killed, it leaves a segment to the system.
+        # Ended by itself, at once, the server gives its shared memory back.
         self._child.terminate(STOP_S, signal.SIGQUIT)
+        release(self._folder)
+
+
+def release(folder: Path) -> None:
+    """Give the system back the segment of shared memory that a server in `folder` had when it was killed (shmctl(2)).
+
+    A segment outlives its server, and a system has room for a few thousand of them. The server that owns one names it
+    in the seventh line of postmaster.pid, a file that it takes away when it ends by itself.
+    """
+    with suppress(OSError, IndexError, ValueError):
+        _, segment = (folder / "data" / "postmaster.pid").read_text().splitlines()[6].split()
+        ctypes.CDLL(None).shmctl(int(segment), _IPC_RMID, None)
 
 
 def _reachable(binary: Path, folder: Path) -> Path:
@@ -241,6 +255,7 @@ def _initialise(initdb: Path, folder: Path, admin: dict[str, str]) -> None:
         child.popen.wait(timeout=INITDB_S)
     status = child.returncode
     child.kill()
+    release(folder)
     secret.unlink()
     if status != 0:
         raise CrucibleError(
