@@ -1,12 +1,14 @@
-"""Which tests run beside others, since pytest has two processes here (pytest-xdist; `-n 0` for one, and a debugger).
+"""What holds for all tests, and which of them run beside others.
 
-All that start servers, grades or load share one process, and so run one at a time: what they see must not hang on what
-else the machine is made to do. Those that only compute, or look at a page, are dealt out to both, file by file.
+pytest has two processes here (pytest-xdist; `-n 0` for one, and a debugger). All that start servers, grades or load
+share one of them, and so run one at a time: what they see must not hang on what else the machine is made to do. Those
+that only compute, or look at a page, are dealt out to both, file by file.
 """
 
 from pathlib import PurePosixPath
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -16,6 +18,9 @@ ONLY_COMPUTE = (
     "tests/oracles",
     "tests/report",
 )
+
+settings.register_profile("unhurried", deadline=None)  # tests assert no time, and Hypothesis would
+settings.load_profile("unhurried")
 
 
 class _Scheduling(LoadFileScheduling):  # type: ignore[misc]  # it has no types

@@ -95,7 +95,7 @@ def test_every_check_has_something_to_catch() -> None:
 
 
 @pytest.mark.parametrize(("flaw", "check"), FLAWS.items())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 2**32),
     share=st.floats(0, 1),

@@ -520,7 +520,7 @@ def test_an_earlier_try_that_was_violated_counts() -> None:
 
 
 @given(seed=st.integers(0, 2**32), share=st.floats(0, 1), how=st.sampled_from(["timeout", "503", "made up", "slower"]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_losing_answers_never_acquits_a_repeated_race(seed: int, share: float, how: str) -> None:
     seen, rng = watch_once(), Random(seed)
     ops = [lose(op, how) if rng.random() < share**3 else op for op in seen.ops]
@@ -533,7 +533,7 @@ def watch_once() -> History:
 
 
 @pytest.mark.parametrize("check", BAD)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32),
     share=st.floats(0, 1),
@@ -594,7 +594,7 @@ def test_a_design_does_not_fit_where_it_is_not_meant_to(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MISFITS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32),
     share=st.floats(0, 1),

@@ -108,7 +108,7 @@ def histories(draw: st.DrawFn) -> tuple[Access, ...]:
     return (*writes, *(read(sent, sent + length, value) for (sent, length), value in reads))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(histories())
 def test_it_says_what_trying_every_order_says(accesses: tuple[Access, ...]) -> None:
     assert (anomaly(accesses, FIRST) is None) is ordered(accesses)
