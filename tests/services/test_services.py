@@ -2,6 +2,11 @@
 
 import os
 import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -26,6 +31,7 @@ from crucible.errors import CrucibleError, Fault
 from crucible.services import SERVICES, Server, locate
 from crucible.services import postgres as postgres_module
 from crucible.services import redis as redis_module
+from crucible.services.base import clients_of
 
 NEVER = Retry(NoBackoff(), 0)
 
@@ -428,6 +434,36 @@ def test_an_attached_postgres_without_a_container_is_not_crashed(own_postgres: s
         with pytest.raises(NotCausedError, match="can only be crashed by its container's id"):
             server.crash()
         assert server.version.startswith("PostgreSQL ")
+
+
+def test_a_connection_that_is_made_while_one_looks_is_nobodys() -> None:
+    """psutil looks at the processes first, and at the connections then: it may be the grader's own."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def come_and_go() -> None:
+            while not over.is_set():
+                with socket.create_connection(("127.0.0.1", port)), listener.accept()[0]:
+                    time.sleep(0.002)
+
+        thread = threading.Thread(target=come_and_go)
+        thread.start()
+        try:
+            seen = [clients_of(port) for _ in range(60)]
+        finally:
+            over.set()
+            thread.join()
+        assert seen == [[]] * 60
+        program = f"import socket, sys; s = socket.create_connection(('127.0.0.1', {port})); print(s.getsockname()[1]);"
+        stranger = subprocess.Popen(
+            [sys.executable, "-c", f"{program} sys.stdout.flush(); sys.stdin.read()"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        with stranger, listener.accept()[0]:
+            assert stranger.stdout is not None
+            assert clients_of(port) == [int(stranger.stdout.readline())]
+            stranger.communicate()
 
 
 def test_valkey_tells_the_connections_of_the_solution_and_not_the_graders_own(valkey: Server) -> None:

@@ -144,11 +144,15 @@ def attached(environ: Mapping[str, str], name: str, port: int) -> Source | None:
 
 
 def clients_of(port: int) -> list[int]:
-    """The ports of those who are connected to `port` on this machine, this process's own connections left out."""
+    """The ports of those who are connected to `port` on this machine, this process's own connections left out.
+
+    One whose process is not seen is left out as well: it was made after the processes had been looked at, and may be
+    this one's own.
+    """
     connected = [it for it in psutil.net_connections("tcp") if it.status == psutil.CONN_ESTABLISHED]
-    mine = {it.laddr.port for it in connected if it.laddr and it.pid == os.getpid()}
-    there = [it.raddr.port for it in connected if it.laddr and it.raddr and it.laddr.port == port]
-    return [client for client in there if client not in mine]
+    there = {it.raddr.port for it in connected if it.laddr and it.raddr and it.laddr.port == port}
+    others = [it for it in connected if it.raddr and it.raddr.port == port and it.pid not in (None, os.getpid())]
+    return [it.laddr.port for it in others if it.laddr and it.laddr.port in there]
 
 
 def own(folder: Path) -> None:
