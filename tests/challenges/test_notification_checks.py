@@ -1,8 +1,10 @@
 """The notification service's scenarios and judges, on services made up in memory and in virtual time."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 
@@ -117,16 +119,76 @@ def test_who_refuses_a_burst_is_no_slower_on_a_steady_line(check: str) -> None:
     assert [it for it in busy.measures if it.axis in steady] == [it for it in usual.measures if it.axis in steady]
 
 
-def test_what_is_said_to_be_suppressed_and_was_not_is_lost() -> None:
+@pytest.mark.parametrize("with_id", [True, False])
+def test_what_is_said_to_be_suppressed_and_was_not_is_lost(with_id: bool) -> None:
     """Nobody opted out."""
     seen = watch(scenarios_of("NT-1"), "drops on 429")
     lost = {op.request.headers["Idempotency-Key"] for op in judge("NT-1", "drops on 429").examples}
-    ops = [
-        replace(op, reply={"id": op.reply["id"], "state": "suppressed"})
-        if op.request.headers.get("Idempotency-Key") in lost and isinstance(op.reply, dict) else op
-        for op in seen.ops
-    ]  # fmt: skip
+    ops = []
+    for op in seen.ops:
+        if op.request.headers.get("Idempotency-Key") in lost and isinstance(op.reply, dict):
+            reply = {name: it for name, it in op.reply.items() if with_id or name != "id"}
+            op = replace(op, reply=reply | {"state": "suppressed"})
+        ops.append(op)
     assert CHECKS["NT-1"].judge(replace(seen, ops=tuple(ops))).what == judge("NT-1", "drops on 429").what
+
+
+def test_an_id_may_be_a_number() -> None:
+    """The contract does not say what it is."""
+    names: dict[str, int] = {}
+
+    def numbered(text: object) -> int:
+        return names.setdefault(str(text), len(names) + 1)
+
+    for check, scenarios in ((it, scenarios_of(it)) for it in CHECKS):
+        history = watch(scenarios, "")
+        ops = []
+        for op in history.ops:
+            path, _, last = op.request.path.rpartition("/")
+            if op.request.method in ("GET", "DELETE") and path == MESSAGES.PATH:
+                op = replace(op, request=replace(op.request, path=f"{path}/{numbered(last)}"))
+            if isinstance(op.reply, dict) and isinstance(op.reply.get("id"), str):
+                op = replace(op, reply=op.reply | {"id": numbered(op.reply["id"])})
+            ops.append(op)
+        tries = tuple(
+            replace(it, body=it.body | {"ref": numbered(it.body["ref"])}) if isinstance(it.body, dict) else it
+            for it in history.attempts
+        )
+        given = CHECKS[check].judge(replace(history, ops=tuple(ops), attempts=tries))
+        assert (given.outcome, given.what) == (Outcome.PASS, CHECKS[check].judge(history).what)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_what_is_suppressed_needs_no_id(check: str) -> None:
+    history = watch(scenarios_of(check), "")
+    ops = [
+        replace(op, reply={"state": "suppressed"})
+        if isinstance(op.reply, dict) and op.reply.get("state") == "suppressed" and op.request.method == "POST" else op
+        for op in history.ops
+    ]  # fmt: skip
+    given = CHECKS[check].judge(replace(history, ops=tuple(ops)))
+    assert (given.outcome, given.what) == (Outcome.PASS, CHECKS[check].judge(history).what)
+
+
+@pytest.mark.parametrize(
+    ("pauses_s", "outcome"),
+    [((0.1, 0.2), Outcome.PASS), ((0.5, 1, 2, 4), Outcome.INCONCLUSIVE), ((0.3,) * 11, Outcome.FAIL)],
+    ids=["gives up after three", "ever more rarely", "too often"],
+)
+def test_what_is_refused_for_good_may_be_tried_again_but_not_for_ever(
+    pauses_s: Sequence[float], outcome: Outcome
+) -> None:
+    history = watch(("errors", "priority"), "")
+    again = [
+        replace(it, at_ns=it.at_ns + int(after * 1e9), answered_ns=it.at_ns + int(after * 1e9) + 1_000_000)
+        for it in history.attempts if it.status == 400
+        for after in accumulate(pauses_s)
+    ]  # fmt: skip
+    end = max(op.received_ns for op in history.ops)
+    tries = sorted((*history.attempts, *(it for it in again if it.at_ns < end)), key=lambda it: it.at_ns)
+    finding = CHECKS["NT-7"].judge(replace(history, attempts=tuple(tries)))
+    assert finding.outcome is outcome, finding
+    assert ("whether that stops was not seen" in finding.what) == (outcome is Outcome.INCONCLUSIVE)
 
 
 def later_by(history: History, ms: float, which: slice) -> History:

@@ -8,7 +8,7 @@ from crucible.check import History
 from crucible.evidence import Attempt, Op
 from crucible.oracles.delivery import Account, Effect, Item, Owes, account, waits_ns
 
-from .messages import accepted, by_key, definite, field_of, key_of, said
+from .messages import accepted, by_key, definite, field_of, key_of, number, said
 
 CUTS = {"kill", "start", "crash", "reset", "terminate", "died", "cut_replies", "half_open", "drop", "close", "refuse"}
 """Faults that cut a process or a connection."""
@@ -80,8 +80,8 @@ def _owners(ops: dict[str, list[Op]]) -> tuple[dict[str, str], dict[str, str]]:
     for key, them in ops.items():
         by_user[field_of(them[0], "user")].add(key)
         for op in them:
-            if accepted(op):
-                numbers.setdefault(said(op, "id"), key)
+            if number(op):
+                numbers.setdefault(number(op), key)
     return numbers, {user: next(iter(keys)) for user, keys in by_user.items() if len(keys) == 1}
 
 
@@ -114,7 +114,7 @@ def _item(key: str, ops: Sequence[Op], exceptions: Exceptions) -> Item:
     suppressed = any(said(op, "state") == "suppressed" for op in yes)
     if user in exceptions.rejected or (suppressed and user in exceptions.opted_out):
         owes = Owes.NONE
-    elif any(said(op, "id") in exceptions.withdrawn for op in yes):
+    elif any(number(op) in exceptions.withdrawn for op in yes):
         owes = Owes.AT_MOST_ONE
     else:
         owes = Owes.ONE

@@ -16,8 +16,8 @@ from .messages import (
     message,
     moment,
     note_epoch,
+    number,
     resolve,
-    said,
     settle,
 )
 
@@ -94,7 +94,7 @@ async def withdrawn(lab: Lab, rng: Random) -> None:
         [it.call(lab.replicas[i % len(lab.replicas)], "withdrawn") for i, it in enumerate([*cancel, *out])], 0.01
     )
     await resolve(lab, ops, "withdrawn")
-    ids = {key_of(op): said(op, "id") for op in ops if accepted(op)}
+    ids = {key_of(op): number(op) for op in ops if accepted(op)}
     for index, it in enumerate(cancel):
         if it.key in ids:
             target = lab.replicas[(index + 1) % len(lab.replicas)]
@@ -142,7 +142,7 @@ async def prefer(lab: Lab, user: str, channel: str, *, wanted: bool) -> None:
 def judge_withdrawn(history: History) -> Finding:
     """NT-6: nothing is begun more than two seconds after it was taken back."""
     them = books(history, history.named("withdrawn"))
-    numbers = {said(op, "id"): key for key, ops in them.ops.items() for op in ops if accepted(op)}
+    numbers = {number(op): key for key, ops in them.ops.items() for op in ops if accepted(op)}
     cancelled = {
         numbers[op.request.path.rsplit("/", 1)[1]]: op for op in history.named("withdrawn/cancel")
         if op.result is Result.OK and op.request.path.rsplit("/", 1)[1] in numbers

@@ -17,6 +17,7 @@ from .messages import (
     key_of,
     message,
     messages,
+    number,
     read_back,
     resolve,
     said,
@@ -35,8 +36,8 @@ FEWEST, SHARE = 20, 0.95
 async def contact(lab: Lab, rng: Random) -> None:
     for target in lab.replicas:
         op = await lab.call(message(rng, "email").call(target, "contact"))
-        if accepted(op):
-            await lab.call(Call(target, "GET", f"{PATH}/{said(op, 'id')}", name="contact/read"))
+        if number(op):
+            await lab.call(Call(target, "GET", f"{PATH}/{number(op)}", name="contact/read"))
 
 
 async def line(lab: Lab, rng: Random) -> None:
@@ -154,17 +155,17 @@ def judge_phantoms(history: History) -> Finding:
 def judge_states(history: History) -> Finding:
     """NT-5."""
     them = books(history, history.ops)
-    keys = {said(op, "id"): key for key, ops in them.ops.items() for op in ops if accepted(op)}
+    keys = {number(op): key for key, ops in them.ops.items() for op in ops if accepted(op)}
     asked = [op for op in history.ops if op.request.method == "GET" and op.name.endswith("/read")]
     reads = [op for op in asked if said(op, "state")]
     wrong: list[tuple[Op, str]] = []
-    by_number: dict[str, list[Op]] = {}
+    by_name: dict[str, list[Op]] = {}
     for op in reads:
-        number = op.request.path.rsplit("/", 1)[1]
-        key, state = keys.get(number), said(op, "state")
+        name = op.request.path.rsplit("/", 1)[1]
+        key, state = keys.get(name), said(op, "state")
         if key is None:
             continue  # whose it is was never answered
-        by_number.setdefault(number, []).append(op)
+        by_name.setdefault(name, []).append(op)
         item = them.items[key]
         done = them.account.done.get(key)
         if state == "sent" and (done is None or done > op.received_ns):
@@ -173,7 +174,7 @@ def judge_states(history: History) -> Finding:
             wrong.append((op, "said `failed` without having been refused for good"))
         elif state == "queued" and done is not None and op.sent_ns > done + 60e9:
             wrong.append((op, "still said `queued` a minute after it had arrived"))
-    for ops in by_number.values():
+    for ops in by_name.values():
         ended = [op for op in ops if said(op, "state") != "queued"]
         for op in ops:
             before = [
@@ -183,11 +184,11 @@ def judge_states(history: History) -> Finding:
                 first = f"`{said(before[0], 'state')}` on {before[0].target}"
                 words = f"said `{said(op, 'state')}` on {op.target} after {first}"
                 wrong.append((op, words))
-    evidence = {"states read": len(reads), "notifications": len(by_number)}
+    evidence = {"states read": len(reads), "notifications": len(by_name)}
     if wrong:
         what = f"{len(wrong)} of {len(reads)} states were not true: one {wrong[0][1]}"
         return Finding(Outcome.FAIL, what, tuple(op for op, _ in wrong[:3]), (), evidence)
-    if len(by_number) < FEWEST or len(reads) < SHARE * len(asked):
+    if len(by_name) < FEWEST or len(reads) < SHARE * len(asked):
         what = f"only {len(reads)} of {len(asked)} states could be read"
         return Finding(Outcome.INCONCLUSIVE, what, (), (), evidence)
     return Finding(Outcome.PASS, f"all {len(reads)} states that were read were true", (), (), evidence)

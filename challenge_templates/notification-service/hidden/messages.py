@@ -96,8 +96,15 @@ def said(op: Op, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def number(op: Op) -> str:
+    """The id in its answer, which may be a text or a whole number; empty where there is none."""
+    value = op.reply.get("id") if op.result is Result.OK and isinstance(op.reply, dict) else None
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
 def accepted(op: Op) -> bool:
-    return op.result is Result.OK and said(op, "id") != ""
+    """Whether it has an id; what is suppressed needs none."""
+    return number(op) != "" or said(op, "state") == "suppressed"
 
 
 def definite(op: Op) -> bool:
@@ -158,7 +165,7 @@ async def idle(lab: Lab, rng: Random, name: str) -> bool:
 
 async def read_back(lab: Lab, ops: Iterable[Op], name: str, most: int = 60) -> None:
     """Ask every replica for the state of up to `most` accepted messages, evenly chosen."""
-    ids = list(dict.fromkeys(said(op, "id") for op in ops if accepted(op)))
+    ids = list(dict.fromkeys(number(op) for op in ops if number(op)))
     chosen = ids[:: max(1, -(-len(ids) // most))]
     first = await _read(lab, chosen, name)
     states: dict[str, set[str]] = defaultdict(set)

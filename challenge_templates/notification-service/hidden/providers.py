@@ -3,7 +3,7 @@ and a backlog in which some are urgent."""
 
 import asyncio
 from bisect import bisect_left, bisect_right
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -33,8 +33,9 @@ PER_S = 60
 """Over all channels, while they fail: what is tried again is more than they take."""
 GRACE_NS, WAIT_NS = 250_000_000, 1_000_000_000
 MOST_TRIES = 10
-GIVES_UP_S, GIVEN_UP_S = 10.0, 1.0
-"""How long it is waited for the last try of what is refused for good, and how long after one it was the last."""
+GIVES_UP_S, GIVEN_UP_S, PAUSES = 10.0, 1.0, 2.5
+"""How long it is waited for the last try of what is refused for good; how long after one it was the last, and so many
+times the pause before it."""
 POISON = 0.05
 SLACK_MS = 400
 """Two intervals of a poll; what is shorter than that is no delay."""
@@ -67,12 +68,25 @@ async def _let_go(lab: Lab, users: set[str]) -> None:
     """Wait until nobody tries these recipients any more, or has done so too often."""
     begun = lab.now_ns()
     while lab.now_ns() - begun < GIVES_UP_S * 1e9:
-        tries = [it for it in lab.sink.attempts if isinstance(it.body, dict) and it.body.get("to") in users]
-        often = Counter(str(it.body.get("to")) for it in tries if isinstance(it.body, dict) and it.status == 400)
-        last = max((it.at_ns for it in tries), default=0)
-        if max(often.values(), default=0) > MOST_TRIES or lab.now_ns() - last > GIVEN_UP_S * 1e9:
+        tries = _refusals(lab.sink.attempts, users).values()
+        if any(len(them) > MOST_TRIES for them in tries) or all(_given_up(them, lab.now_ns()) for them in tries):
             return
         await lab.sleep(0.2)
+
+
+def _refusals(attempts: Iterable[Attempt], users: set[str]) -> dict[str, list[int]]:
+    """When each of these recipients was refused for good, in ns."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for it in sorted(attempts, key=lambda it: it.at_ns):
+        if it.status == 400 and isinstance(it.body, dict) and it.body.get("to") in users:
+            found[str(it.body["to"])].append(it.at_ns)
+    return found
+
+
+def _given_up(tries: Sequence[int], now_ns: int) -> bool:
+    """Whether it has been silent for long enough to say that nobody tries it any more: pauses may double."""
+    pause = (tries[-1] - tries[-2]) / 1e9 if len(tries) > 1 else 0.0
+    return (now_ns - tries[-1]) / 1e9 > max(GIVEN_UP_S, PAUSES * pause)
 
 
 def reject(lab: Lab, bad: Sequence[Message], name: str) -> None:
@@ -131,6 +145,16 @@ def judge_polite(history: History) -> Finding:
             f"{median(third):.2f} s after {median(first):.2f} s"
         )
         return Finding(Outcome.FAIL, what, (), (), evidence)
+    rejected = history.facts["rejected-errors"]
+    assert isinstance(rejected, list)
+    end = max([op.received_ns for op in history.ops] + [it.at_ns for it in history.attempts])
+    still = [len(it) for it in _refusals(history.attempts, set(map(str, rejected))).values() if not _given_up(it, end)]
+    if still:
+        what = (
+            f"{len(still)} notifications that the provider had refused for good were still being tried at the end, up "
+            f"to {max(still)} times so far: whether that stops was not seen"
+        )
+        return Finding(Outcome.INCONCLUSIVE, what, (), (), evidence)
     if evidence["messages tried more than once"] < 5:
         return Finding(Outcome.INCONCLUSIVE, "hardly anything was tried more than once", (), (), evidence)
     what = f"no notification was tried more than {most_often} times, and nobody called while they had been told to wait"
@@ -175,7 +199,7 @@ async def isolation(lab: Lab, rng: Random) -> None:
 
 def judge_poison(history: History) -> Finding:
     """NT-8. What is usual is what the channel without such recipients took at the same time, on the same machine."""
-    push, email = _Waits.of(history, "push"), _Waits.of(history, "email")
+    push, email = _waits(history, "push", "email")
     if email.few:
         return Finding(Outcome.INCONCLUSIVE, f"there is nothing to compare with: {email.few}")
     usual = email.held * max(1.0, push.usual / email.usual)
@@ -188,7 +212,7 @@ def judge_poison(history: History) -> Finding:
 
 def judge_isolation(history: History) -> Finding:
     """NT-10. What is usual is what the channel took on the steady line."""
-    email = _Waits.of(history, "email")
+    (email,) = _waits(history, "email")
     return _held_up(history, email, email.usual, "a channel that hung", "hung_channel_ratio")
 
 
@@ -198,12 +222,6 @@ class _Waits:
 
     line: list[float]
     meanwhile: list[float]
-
-    @classmethod
-    def of(cls, history: History, channel: str) -> "_Waits":
-        before, them = books(history, history.named("line")), books(history, history.named("isolation"))
-        line = [op for op in history.named("line") if field_of(op, "channel") == channel]
-        return cls(before.waits_ms(line), them.waits_ms(history.named(f"isolation/{channel}")))
 
     @property
     def few(self) -> str:
@@ -225,6 +243,17 @@ class _Waits:
     @property
     def held(self) -> float:
         return percentile(self.meanwhile, 0.95)
+
+
+def _waits(history: History, *channels: str) -> list[_Waits]:
+    before, them = books(history, history.named("line")), books(history, history.named("isolation"))
+    return [
+        _Waits(
+            before.waits_ms(op for op in history.named("line") if field_of(op, "channel") == channel),
+            them.waits_ms(history.named(f"isolation/{channel}")),
+        )
+        for channel in channels
+    ]
 
 
 def _held_up(history: History, waits: _Waits, usual: float, by: str, axis: str | None) -> Finding:

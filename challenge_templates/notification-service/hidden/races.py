@@ -7,7 +7,7 @@ from crucible.check import Finding, History, Lab, Outcome
 from crucible.evidence import Op
 
 from .accounts import books
-from .messages import accepted, by_key, message, resolve, said, settle
+from .messages import accepted, by_key, message, number, resolve, settle
 
 KEYS, TIMES, AT_ONCE = 16, 6, 4
 AWAY_MS = 10
@@ -34,7 +34,7 @@ def judge_retries(history: History) -> Finding:
     """One id, and one effect."""
     asked = history.named("retries")
     them, by = books(history, asked), by_key(asked)
-    ids = {key: {said(op, "id") for op in ops if accepted(op)} for key, ops in by.items()}
+    ids = {key: {number(op) for op in ops if accepted(op)} for key, ops in by.items()}
     several = [key for key, numbers in ids.items() if len(numbers) > 1]
     doubled = {it.id for it in them.account.doubled}
     told = [key for key, numbers in ids.items() if numbers]
