@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from crucible import scaffold
+from crucible.commands import scaffold
 from crucible.github import actions, settings
 
 ROOT = Path(__file__).parent.parent

@@ -17,7 +17,7 @@ from support.solutions import (
 
 from crucible.cli import explain
 from crucible.errors import CrucibleError
-from crucible.solution import read_solution
+from crucible.planning.solution import read_solution
 
 QUICK_BOOT = ("--boot-timeout", "3")
 

@@ -10,15 +10,17 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "crucible"
 STDLIB = frozenset(sys.stdlib_module_names)
+FLOORS = (
+    "errors", "evidence", "check", "oracles", "planning", "processes", "services", "lab", "judging", "load", "run",
+    "report", "schemas", "commands", "github", "cli",
+)  # fmt: skip
+"""From the ground up: a module imports what is on its own floor or below."""
 RECORDS = {
-    "crucible", "crucible.check", "crucible.evidence", "crucible.manifest", "crucible.errors", "crucible.prices",
-}  # fmt: skip
-PURE = {
-    "crucible.verdict", "crucible.judging", "crucible.contact", "crucible.tradeoffs", "crucible.blocks",
-    "crucible.cost", "crucible.comparison", "crucible.shift",
+    "crucible", "crucible.check", "crucible.evidence", "crucible.errors", "crucible.planning.manifest",
+    "crucible.planning.prices",
 }  # fmt: skip
 CLIENTS = {"psycopg": "postgres.py", "redis": "redis.py", "boto3": "s3.py", "pika": "rabbitmq.py"}
-EFFECTS = ("crucible.lab", "crucible.load", "crucible.run", "crucible.grade", "crucible.services")
+EFFECTS = ("crucible.lab", "crucible.load", "crucible.run", "crucible.services", "crucible.commands.grade")
 
 
 def modules(pattern: str) -> list[Path]:
@@ -42,6 +44,10 @@ def imported(path: Path, folder: Path | None = None) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names if is_module(node.module, alias.name))
 
 
+def floor_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
 def is_module(parent: str, name: str) -> bool:
     path = ROOT / "src" / parent.replace(".", "/") / name
     return path.is_dir() or path.with_suffix(".py").is_file()
@@ -58,26 +64,22 @@ def beyond(path: Path, allowed: set[str], folder: Path | None = None) -> set[str
     }
 
 
-@pytest.mark.parametrize(
-    "path", [PACKAGE / f"{name.partition('.')[2]}.py" for name in sorted(PURE)], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", modules("**/[!_]*.py"), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_only_down(path: Path) -> None:
+    floor = FLOORS.index(floor_of(path))
+    names = [name for name in imported(path) if name.startswith("crucible.") and name != "crucible.__version__"]
+    assert {name for name in names if FLOORS.index(name.split(".")[1]) > floor} == set()
+
+
+@pytest.mark.parametrize("path", modules("judging/*.py"), ids=lambda path: path.name)
 def test_the_verdict_is_pure(path: Path) -> None:
-    assert beyond(path, RECORDS | PURE | {"pydantic"}) == set()
+    assert beyond(path, RECORDS | {"crucible.judging", "crucible.planning.trials", "pydantic"}) == set()
 
 
 @pytest.mark.parametrize("path", modules("report/*.py"), ids=lambda path: path.name)
 def test_a_report_sees_only_the_verdict(path: Path) -> None:
     libraries = {"pydantic", "jinja2", "rich", "plotly", "markupsafe"}
-    assert (
-        beyond(
-            path,
-            RECORDS
-            | PURE
-            | {"crucible.report", "crucible.references", "crucible.matrices", "crucible.comparison"}
-            | libraries,
-        )
-        == set()
-    )
+    assert beyond(path, RECORDS | {"crucible.judging", "crucible.report"} | libraries) == set()
 
 
 @pytest.mark.parametrize("path", modules("oracles/*.py"), ids=lambda path: path.name)
@@ -85,7 +87,7 @@ def test_an_oracle_sees_only_evidence(path: Path) -> None:
     assert beyond(path, {"crucible.evidence", "crucible.oracles", "crucible"}) == set()
 
 
-@pytest.mark.parametrize("path", [*modules("scaffold.py"), *modules("cli/new.py")], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*modules("commands/scaffold.py"), *modules("cli/new.py")], ids=lambda path: path.name)
 def test_scaffolding_never_loads_the_grader(path: Path) -> None:
     assert {name for name in imported(path) if name.startswith(EFFECTS)} == set()
 
@@ -100,7 +102,7 @@ def test_clients_and_platforms_stay_in_their_modules(path: Path) -> None:
         if top in ("locust", "gevent", "geventhttpclient"):
             assert place.parts[0] == "load", f"{place} imports {top}"
         if name.startswith("crucible.github"):
-            assert place.parts[0] in ("grade.py", "cli", "github"), f"{place} imports {name}"
+            assert place.parts[0] in ("cli", "github"), f"{place} imports {name}"
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("challenge_templates/*/hidden/*.py")), ids=lambda path: path.name)

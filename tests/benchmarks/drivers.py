@@ -21,10 +21,10 @@ from typing import Any
 import psutil
 from benchmarks.bench import Cores, on_core
 
-from crucible.blocks import percentile
-from crucible.child import Child
+from crucible.judging.blocks import percentile
 from crucible.load.runner import Load
 from crucible.load.schedule import arrivals
+from crucible.processes.child import Child
 
 HERE = Path(__file__).resolve().parent
 LOADFILE = HERE.parents[1] / "challenge_templates" / "rate-limiter" / "hidden" / "load.py"

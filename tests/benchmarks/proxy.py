@@ -29,7 +29,7 @@ from support.lab_network import Blocking, Nearby, running_network
 from support.peers import unused_port
 from support.solutions import temporary_folder
 
-from crucible.child import Child, wait_until
+from crucible.processes.child import Child, wait_until
 from crucible.services import SERVICES, locate
 from crucible.services.base import Upstream, own
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from crucible import challenges
-from crucible.manifest import read_manifest
-from crucible.solution import read_solution
-from crucible.suite import load_suite
-from crucible.trials import trials
+from crucible.planning import challenges
+from crucible.planning.manifest import read_manifest
+from crucible.planning.solution import read_solution
+from crucible.planning.suite import load_suite
+from crucible.planning.trials import trials
 
 FOLDERS = [path.parent for path in sorted(challenges.data_folder("challenge_templates").glob("[!_]*/challenge.yaml"))]
 MEASURES = {"rate-limiter": {"RL-7", "RL-9"}, "notification-service": set[str]()}

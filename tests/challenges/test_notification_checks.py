@@ -16,7 +16,7 @@ from support.memory_notifier import BUSY, NotifierLab
 
 from crucible.check import Finding, History, Outcome
 from crucible.evidence import Result
-from crucible.suite import load_suite
+from crucible.planning.suite import load_suite
 
 CHALLENGE = Path(__file__).parents[2] / "challenge_templates" / "notification-service"
 SUITE = load_suite(CHALLENGE)

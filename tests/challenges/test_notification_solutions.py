@@ -3,10 +3,10 @@
 import pytest
 import yaml
 
-from crucible import challenges
-from crucible.manifest import read_manifest
-from crucible.solution import read_solution
-from crucible.suite import load_suite
+from crucible.planning import challenges
+from crucible.planning.manifest import read_manifest
+from crucible.planning.solution import read_solution
+from crucible.planning.suite import load_suite
 
 CHALLENGE = challenges.data_folder("challenge_templates") / "notification-service"
 SERVICES = {

@@ -16,12 +16,12 @@ from support import limiters as them
 from support.limiters import HonestLimiter
 from support.memory_lab import EPOCH_NS, MS, MemoryLab, WallClock, in_virtual_time, lose
 
-from crucible import verdict
 from crucible.check import Finding, History, NotCausedError, Outcome
 from crucible.evidence import Evidence, FaultEvent, LoadBlock, Op, Recording, Request, Result, Traffic
-from crucible.manifest import read_manifest
-from crucible.suite import load_suite
-from crucible.tradeoffs import Judgement
+from crucible.judging import verdict
+from crucible.judging.tradeoffs import Judgement
+from crucible.planning.manifest import read_manifest
+from crucible.planning.suite import load_suite
 
 CHALLENGE = Path(__file__).parents[2] / "challenge_templates" / "rate-limiter"
 MANIFEST, SUITE = read_manifest(CHALLENGE), load_suite(CHALLENGE)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from crucible import challenges
-from crucible.manifest import Manifest, read_manifest
-from crucible.solution import read_solution
+from crucible.planning import challenges
+from crucible.planning.manifest import Manifest, read_manifest
+from crucible.planning.solution import read_solution
 
 CHALLENGE = challenges.data_folder("challenge_templates") / "rate-limiter"
 REFERENCES = sorted(path.parent for path in CHALLENGE.glob("references/*/crucible.yaml"))

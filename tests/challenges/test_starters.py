@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from support.solutions import crucible, left_behind, temporary_folder
 
-from crucible import challenges, scaffold
+from crucible.commands import scaffold
+from crucible.planning import challenges
 
 STARTERS = [
     (slug, lang)

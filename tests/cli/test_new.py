@@ -15,7 +15,7 @@ from crucible.errors import CrucibleError, Fault
 
 STALLED = """
 import time
-from crucible import atomic
+from crucible.commands import atomic
 from crucible.cli.new import main
 real = atomic._write
 def stalls(folder, files):

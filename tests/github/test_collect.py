@@ -14,15 +14,15 @@ from support import evidence_builder as build
 from support import hostile
 from support.github_api import Api, github
 
-from crucible import verdict
 from crucible.cli.main import main
 from crucible.errors import CrucibleError
 from crucible.github import api as api_module
 from crucible.github import collect
+from crucible.judging import verdict
+from crucible.judging.tradeoffs import Judgement
+from crucible.judging.verdict import GradeOutcome, Verdict
 from crucible.report import cohort_html, to_csv
 from crucible.report.cohort import Line
-from crucible.tradeoffs import Judgement
-from crucible.verdict import GradeOutcome, Verdict
 
 VERDICT = verdict.judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
 FITS = replace(VERDICT, fits=(replace(VERDICT.fits[0], result=Judgement.FITS),))

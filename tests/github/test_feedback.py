@@ -12,14 +12,14 @@ from support import evidence_builder as build
 from support import hostile
 from support.github_api import Answer, Api, Asked, github
 
-from crucible import comparison, verdict
-from crucible.comparison import Against, Change, Comparison, Design, Row, Stand
 from crucible.github import api as api_module
 from crucible.github import feedback
+from crucible.judging import comparison, verdict
+from crucible.judging.comparison import Against, Change, Comparison, Design, Row, Stand
+from crucible.judging.shift import Ratio
+from crucible.judging.tradeoffs import Judgement
+from crucible.judging.verdict import GradeOutcome
 from crucible.report import comment
-from crucible.shift import Ratio
-from crucible.tradeoffs import Judgement
-from crucible.verdict import GradeOutcome
 
 REPOSITORY, COMMIT = "learner/limiter", "c" * 40
 VERDICT = verdict.judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)

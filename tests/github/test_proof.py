@@ -9,9 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 from support import evidence_builder as build
 
-from crucible import challenges, verdict
 from crucible.cli.main import main
-from crucible.suite import digest
+from crucible.judging import verdict
+from crucible.planning import challenges
+from crucible.planning.suite import digest
 
 COMMIT = "c" * 40
 SLUG = "rate-limiter"

@@ -13,11 +13,12 @@ import pytest
 from click.testing import CliRunner, Result
 from support.github_api import Answer, Api, Asked, github
 
-from crucible import challenges, scaffold
 from crucible.cli.new import main
+from crucible.commands import scaffold
 from crucible.errors import CrucibleError
 from crucible.github import api as api_module
 from crucible.github import publish
+from crucible.planning import challenges
 
 SLUG = "rate-limiter"
 

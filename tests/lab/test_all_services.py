@@ -18,9 +18,9 @@ from crucible.check import Call, NotCausedError, Suite
 from crucible.evidence import Op
 from crucible.lab.lab import RunningLab, open_lab
 from crucible.lab.observer import Observer
-from crucible.plan import make_plan
+from crucible.planning.plan import make_plan
+from crucible.planning.solution import read_solution
 from crucible.services import SERVICES
-from crucible.solution import read_solution
 
 WEB = """
     import http.server, json, os

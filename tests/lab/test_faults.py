@@ -19,14 +19,14 @@ from support.peers import eventually, gone
 from support.solutions import temporary_folder, write_solution
 
 from crucible.check import Call, NetworkFault, Suite
-from crucible.child import adopt_orphans
 from crucible.evidence import FaultEvent, Op, Result
 from crucible.lab import faults
 from crucible.lab.instance import Running
 from crucible.lab.lab import RunningLab, open_lab
 from crucible.lab.observer import Observer
-from crucible.plan import make_plan
-from crucible.solution import read_solution
+from crucible.planning.plan import make_plan
+from crucible.planning.solution import read_solution
+from crucible.processes.child import adopt_orphans
 
 T = TypeVar("T")
 NEVER = Retry(NoBackoff(), 0)

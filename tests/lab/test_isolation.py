@@ -17,11 +17,11 @@ from support.peers import echo, eventually, gone, serving
 from support.solutions import temporary_folder
 from support.valkey import rules
 
-from crucible.child import CROWD, Child, adopt_orphans, kill_all
-from crucible.confinement import Confinement
 from crucible.lab import isolation, leftovers
 from crucible.lab.accounting import Accounts, crowds
 from crucible.lab.isolation import Isolation, _openings, hand_over, isolate
+from crucible.processes.child import CROWD, Child, adopt_orphans, kill_all
+from crucible.processes.confinement import Confinement
 
 ROOT = os.geteuid() == 0
 PYTHON = Path(sys.executable).resolve()

@@ -12,8 +12,8 @@ from crucible.check import SinkFault, Suite
 from crucible.evidence import Attempt, FaultEvent
 from crucible.lab.lab import RESTART_S, RunningLab, open_lab
 from crucible.lab.observer import Observer
-from crucible.plan import make_plan
-from crucible.solution import read_solution
+from crucible.planning.plan import make_plan
+from crucible.planning.solution import read_solution
 
 WEB = """
     import http.server, os

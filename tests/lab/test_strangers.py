@@ -18,9 +18,9 @@ from support.peers import eventually, unused_port
 from support.solutions import temporary_folder
 
 from crucible.check import NetworkFault
-from crucible.child import Child
 from crucible.lab.network import PROBE
 from crucible.lab.strangers import FEWEST, Watch, sees_ports
+from crucible.processes.child import Child
 from crucible.services import SERVICES, Server, Source, locate
 
 NEVER = Retry(NoBackoff(), 0)

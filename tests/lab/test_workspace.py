@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from support.solutions import listing
 
-from crucible.confinement import Confinement
 from crucible.errors import CrucibleError, Fault
 from crucible.lab import workspace
 from crucible.lab.workspace import build, build_environment, working_copy
+from crucible.processes.confinement import Confinement
 
 DEADLINE_S = 20.0
 
@@ -71,7 +71,7 @@ def test_a_second_process_finds_the_build(learner: Learner) -> None:
     tree = learner.build()
     program = (
         "import asyncio, os, sys; from pathlib import Path\n"
-        "from crucible.confinement import Confinement; from crucible.lab.workspace import build\n"
+        "from crucible.processes.confinement import Confinement; from crucible.lab.workspace import build\n"
         "folder, command, log = sys.argv[1:]\n"
         "from contextlib import ExitStack; held = ExitStack()\n"
         "print(asyncio.run(build(Path(folder), command, dict(os.environ), Path(log), 20.0, Confinement(), held)))"

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from support.answering import Answering, answering
 
-from crucible import blocks
-from crucible.child import Child
 from crucible.errors import CrucibleError, Fault
+from crucible.judging import blocks
 from crucible.load import runner
 from crucible.load.runner import Load, Sent
+from crucible.processes.child import Child
 
 ROOT = Path(__file__).parents[2]
 LIMITER = ROOT / "challenge_templates" / "rate-limiter" / "hidden" / "load.py"

@@ -11,13 +11,13 @@ from support import evidence_builder as build
 from support import hostile
 
 from crucible.check import Outcome
-from crucible.comparison import Against, Change, Comparison, Design, Row, Stand
 from crucible.errors import CrucibleError, Fault
+from crucible.judging.comparison import Against, Change, Comparison, Design, Row, Stand
+from crucible.judging.shift import Ratio
+from crucible.judging.tradeoffs import Judgement
+from crucible.judging.verdict import GradeOutcome, Verdict, judge
 from crucible.report import comment, comparison_md, pointers, render_comparison, since_md
 from crucible.report.pointers import Pointer
-from crucible.shift import Ratio
-from crucible.tradeoffs import Judgement
-from crucible.verdict import GradeOutcome, Verdict, judge
 
 VERDICT = judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
 MARKDOWN = MarkdownIt("gfm-like", {"linkify": False})

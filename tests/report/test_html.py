@@ -22,10 +22,10 @@ from support import hostile
 
 from crucible.check import Finding, Measure, Outcome
 from crucible.evidence import Evidence, FaultEvent, LoadBlock, Part
-from crucible.references import NONE, Reference, References
+from crucible.judging.references import NONE, Reference, References
+from crucible.judging.verdict import judge
 from crucible.report import render_html
 from crucible.report.timeline import MOST_POINTS
-from crucible.verdict import judge
 
 Look = Callable[[str], tuple[Page, browsers.Seen]]
 Scheme = Literal["light", "dark"]

@@ -11,17 +11,17 @@ from pydantic import JsonValue
 from support import evidence_builder as build
 from support import golden, hostile
 
-from crucible.challenges import folder_of
 from crucible.check import Finding, Measure, Outcome
 from crucible.evidence import ENDINGS, Evidence, FaultEvent, from_json
-from crucible.manifest import read_manifest
-from crucible.prices import read_prices
-from crucible.references import NONE
+from crucible.judging.references import NONE
+from crucible.judging.verdict import judge
+from crucible.planning.challenges import folder_of
+from crucible.planning.manifest import read_manifest
+from crucible.planning.prices import read_prices
+from crucible.planning.suite import load_suite
 from crucible.report import circumstances, render_summary
 from crucible.report.summary import BUDGET_BYTES
 from crucible.report.text import code_md, escape_md
-from crucible.suite import load_suite
-from crucible.verdict import judge
 
 RUNS = {
     "pass": build.evidence(),

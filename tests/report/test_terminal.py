@@ -8,13 +8,13 @@ from rich.console import Console
 from support import evidence_builder as build
 from support import golden, hostile
 
-from crucible.challenges import folder_of
 from crucible.evidence import Evidence, from_json
-from crucible.manifest import Manifest, read_manifest
-from crucible.references import NONE
+from crucible.judging.references import NONE
+from crucible.judging.verdict import judge
+from crucible.planning.challenges import folder_of
+from crucible.planning.manifest import Manifest, read_manifest
+from crucible.planning.suite import load_suite
 from crucible.report import render_terminal
-from crucible.suite import load_suite
-from crucible.verdict import judge
 
 RUNS = {
     "pass": build.evidence(),

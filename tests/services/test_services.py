@@ -26,8 +26,8 @@ from support.solutions import temporary_folder
 
 from crucible import services
 from crucible.check import NotCausedError
-from crucible.child import Child, wait_until
 from crucible.errors import CrucibleError, Fault
+from crucible.processes.child import Child, wait_until
 from crucible.services import SERVICES, Server, locate
 from crucible.services import postgres as postgres_module
 from crucible.services import redis as redis_module

@@ -24,11 +24,11 @@ from crucible.evidence import (
     Traffic,
     Usage,
 )
-from crucible.manifest import Axis, Kept, Limit, Manifest, Profile
-from crucible.prices import Machine as PricedMachine
-from crucible.prices import Prices, Service, Storage, Tier
-from crucible.references import Reference, References, Stand
-from crucible.tradeoffs import Judgement
+from crucible.judging.references import Reference, References, Stand
+from crucible.judging.tradeoffs import Judgement
+from crucible.planning.manifest import Axis, Kept, Limit, Manifest, Profile
+from crucible.planning.prices import Machine as PricedMachine
+from crucible.planning.prices import Prices, Service, Storage, Tier
 
 MS = 1_000_000
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from crucible.overlays import lay_out
+from crucible.planning.overlays import lay_out
 
 if __name__ == "__main__":
     _, solution, folder = sys.argv

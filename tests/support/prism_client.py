@@ -14,11 +14,12 @@ import requests
 from github import GithubException
 from support import evidence_builder as build
 
-from crucible import challenges, verdict
 from crucible.errors import CrucibleError
 from crucible.github import api, collect, feedback, publish
 from crucible.github.feedback import Results, Settings
-from crucible.manifest import read_manifest
+from crucible.judging import verdict
+from crucible.planning import challenges
+from crucible.planning.manifest import read_manifest
 
 REPOSITORY = "octocat/Hello-World"
 VERDICT = verdict.judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)

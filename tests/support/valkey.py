@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from support.peers import eventually, unused_port
 from support.solutions import temporary_folder
 
-from crucible.child import Child
 from crucible.lab.isolation import FIREWALLS
+from crucible.processes.child import Child
 from crucible.services import locate
 
 

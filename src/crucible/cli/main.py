@@ -13,19 +13,22 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from crucible import __version__, author, challenges, compare, grade, report, services, verify, warden
+from crucible import __version__, report, services
 from crucible.cli import explain
 from crucible.cli.progress import Steps, Trials
+from crucible.commands import author, compare, grade, verify
+from crucible.commands.up import up as bring_up
+from crucible.commands.verify import Wanted
 from crucible.errors import CrucibleError
 from crucible.github import proof
 from crucible.github.proof import SIGNER
 from crucible.lab import leftovers
-from crucible.plan import ROUNDS, Deadlines, UnknownNameError
-from crucible.prices import OURS
+from crucible.planning import challenges
+from crucible.planning.plan import ROUNDS, Deadlines, UnknownNameError
+from crucible.planning.prices import OURS
+from crucible.processes import warden
 from crucible.report.text import plain
 from crucible.services import install
-from crucible.up import up as bring_up
-from crucible.verify import Wanted
 
 INTERRUPTED = 130
 FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)

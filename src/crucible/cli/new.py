@@ -10,10 +10,12 @@ from typing import NoReturn
 
 import click
 
-from crucible import __version__, challenges, scaffold
+from crucible import __version__
 from crucible.cli import explain
+from crucible.commands import scaffold
 from crucible.errors import CrucibleError
-from crucible.manifest import read_manifest
+from crucible.planning import challenges
+from crucible.planning.manifest import read_manifest
 
 INTERRUPTED = 130
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

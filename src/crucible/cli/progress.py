@@ -9,10 +9,10 @@ from rich.markup import escape
 from rich.progress import Progress as RichProgress
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from crucible.plan import Plan
+from crucible.judging.verdict import Verdict
+from crucible.planning.plan import Plan
+from crucible.planning.trials import Trial
 from crucible.report.text import plain
-from crucible.trials import Trial
-from crucible.verdict import Verdict
 
 
 class Steps:

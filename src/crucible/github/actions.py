@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, cast, get_args
 
-from crucible import previous
 from crucible.errors import CrucibleError
 from crucible.github import commands
 from crucible.github.as_root import GRADER
 from crucible.github.grader import AS_ROOT, run_grader, sudo
 from crucible.github.settings import FailOn, Settings, read_settings
+from crucible.judging import previous
 from crucible.report import pointers
 from crucible.report.text import plain
 

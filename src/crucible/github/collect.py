@@ -11,12 +11,12 @@ from github import Github
 from github.Artifact import Artifact
 from github.Repository import Repository
 
-from crucible import verdict
 from crucible.errors import CrucibleError, Fault
 from crucible.github import api
+from crucible.judging import verdict
+from crucible.judging.tradeoffs import Judgement
+from crucible.judging.verdict import Verdict
 from crucible.report.cohort import Line
-from crucible.tradeoffs import Judgement
-from crucible.verdict import Verdict
 
 ARTIFACT, FILE = "crucible-result", "result.json"
 MOST_BYTES = 8 << 20

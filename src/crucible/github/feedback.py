@@ -17,12 +17,12 @@ from github import Github
 from github.PullRequest import PullRequest
 from github.Repository import Repository
 
-from crucible import comparison, verdict
-from crucible.comparison import Comparison
 from crucible.errors import CrucibleError, Fault
 from crucible.github import api, commands
+from crucible.judging import comparison, verdict
+from crucible.judging.comparison import Comparison
+from crucible.judging.verdict import Verdict
 from crucible.report import comment
-from crucible.verdict import Verdict
 
 BOT = "github-actions[bot]"
 """Who writes with a workflow's own token. A comment of somebody else with our mark is somebody else's."""

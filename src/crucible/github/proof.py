@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crucible import challenges, verdict
 from crucible.errors import CrucibleError, Fault
-from crucible.suite import digest
+from crucible.judging import verdict
+from crucible.planning import challenges
+from crucible.planning.suite import digest
 
 WORKFLOW = ".github/workflows/grade.yml"
 SIGNER = "crucible-labs/crucible"

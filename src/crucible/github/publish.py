@@ -14,7 +14,7 @@ from github.Repository import Repository
 
 from crucible.errors import CrucibleError, Fault
 from crucible.github import api
-from crucible.manifest import Manifest
+from crucible.planning.manifest import Manifest
 
 OURS = "crucible-challenge"
 """The topic by which a repository is known to be one of ours, which may be written over."""

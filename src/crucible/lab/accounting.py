@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from crucible.child import family
+from crucible.processes.child import family
 
 _FIELD = re.compile(r"^(State|Uid):\s*(\w+)", re.MULTILINE)
 

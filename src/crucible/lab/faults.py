@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from crucible.check import NetworkFault, SinkFault
-from crucible.child import holder
 from crucible.evidence import Attempt, FaultEvent
+from crucible.processes.child import holder
 
 if TYPE_CHECKING:
     from crucible.lab import sink as sinks

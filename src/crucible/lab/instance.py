@@ -11,15 +11,15 @@ from pathlib import Path
 
 import psutil
 
-from crucible.child import Child
-from crucible.confinement import Confinement
 from crucible.errors import CrucibleError, Fault
 from crucible.lab.accounting import crowds
 from crucible.lab.client import Client, encode
 from crucible.lab.isolation import hand_over
 from crucible.lab.workspace import cut, tail, working_copy
-from crucible.plan import Instance
-from crucible.ports import free_port
+from crucible.planning.plan import Instance
+from crucible.processes.child import Child
+from crucible.processes.confinement import Confinement
+from crucible.processes.ports import free_port
 
 PROBE_S = 2.0
 

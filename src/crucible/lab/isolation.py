@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 
-from crucible.child import Child
-from crucible.confinement import Confinement, View
 from crucible.lab.accounting import crowds
+from crucible.processes.child import Child
+from crucible.processes.confinement import Confinement, View
 
 BUILDER = 61_184
 """The user that builds; always the same, since package managers want to own their caches. No account needs to exist: it

@@ -14,7 +14,6 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from crucible import services
-from crucible.child import family, kill_all
 from crucible.errors import CrucibleError
 from crucible.evidence import Attempt, FaultEvent, ServiceFacts, Timing, Traffic, Usage
 from crucible.lab import isolation, leftovers, network, strangers, workspace
@@ -25,7 +24,8 @@ from crucible.lab.instance import Running
 from crucible.lab.isolation import Isolation
 from crucible.lab.observer import Observer
 from crucible.lab.strangers import Watch
-from crucible.plan import Plan
+from crucible.planning.plan import Plan
+from crucible.processes.child import family, kill_all
 from crucible.services import SERVICES, Server, Source
 
 T = TypeVar("T")

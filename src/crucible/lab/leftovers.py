@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from crucible.child import kill_all
 from crucible.lab.isolation import lift
+from crucible.processes.child import kill_all
 from crucible.services import container, postgres
 
 PREFIX = "crucible-run-"

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from crucible.check import NetworkFault
-from crucible.child import Child
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Traffic
 from crucible.lab.strangers import Ways
+from crucible.processes.child import Child
 from crucible.services.base import Server, Upstream
 
 PROBE = "grader"

@@ -15,10 +15,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
-from crucible.child import Child
-from crucible.confinement import Confinement
 from crucible.errors import CrucibleError, Fault
 from crucible.lab.isolation import hand_over
+from crucible.processes.child import Child
+from crucible.processes.confinement import Confinement
 
 MADE_BY_BUILDS = frozenset({".venv", "venv", "node_modules", "__pycache__"})
 """Folders that are never taken from the learner's directory: a build makes them, and they name absolute paths."""

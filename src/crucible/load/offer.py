@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from crucible import blocks
 from crucible.evidence import LoadBlock
+from crucible.judging import blocks
 from crucible.lab import meter
 from crucible.lab.accounting import cpu_s
 from crucible.lab.lab import RunningLab

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from crucible.child import Child
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Counts
+from crucible.processes.child import Child
 
 START_S, OVER_S, SETTING_UP_S = 30.0, 20.0, 120.0
 SOURCES = Path(__file__).resolve().parents[2]

@@ -7,12 +7,12 @@ from typing import Any
 import plotly.graph_objects as go
 
 from crucible.check import Measure
-from crucible.manifest import Axis, Limit, Manifest, Profile
-from crucible.references import References
+from crucible.judging.references import References
+from crucible.judging.tradeoffs import Fit, interval
+from crucible.judging.verdict import Verdict
+from crucible.planning.manifest import Axis, Limit, Manifest, Profile
 from crucible.report import model
 from crucible.report.plot import COLOURS, SYMBOLS, Table, View, label, layout, to_json
-from crucible.tradeoffs import Fit, interval
-from crucible.verdict import Verdict
 
 MOST_FITS = 12
 

@@ -10,13 +10,13 @@ from statistics import median
 
 from pydantic import JsonValue
 
-from crucible import blocks
 from crucible.check import Measure
 from crucible.evidence import Evidence
-from crucible.manifest import Manifest
+from crucible.judging import blocks
+from crucible.judging.tradeoffs import WEB, interval, number, web_requests
+from crucible.planning.manifest import Manifest
 from crucible.report.model import MOST_LINES, MOST_ROWS
 from crucible.report.text import plain
-from crucible.tradeoffs import WEB, interval, number, web_requests
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ import hashlib
 import json
 
 from crucible.check import Outcome
-from crucible.comparison import Against, Change, Comparison
+from crucible.judging.comparison import Against, Change, Comparison
+from crucible.judging.verdict import GradeOutcome, Verdict
 from crucible.report.comparison import against_md, differences
 from crucible.report.text import code_md, escape_md, sentence
-from crucible.verdict import GradeOutcome, Verdict
 
 MOST = 60_000
 """Characters, of the 65,536 that GitHub takes."""

@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from crucible.comparison import Against, Change, Comparison, Row, advice
+from crucible.judging.comparison import Against, Change, Comparison, Row, advice
+from crucible.judging.tradeoffs import number, words
 from crucible.report.tables import cell, columns, heading
 from crucible.report.text import code_md, escape_md, plain
-from crucible.tradeoffs import number, words
 
 _WORDS = {
     Change.BETTER: "better",

@@ -14,16 +14,16 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from crucible.evidence import Evidence
-from crucible.manifest import Manifest
-from crucible.references import References
+from crucible.judging.references import References
+from crucible.judging.tradeoffs import Fit, interval, number
+from crucible.judging.verdict import GradeOutcome, Verdict
+from crucible.planning.manifest import Manifest
 from crucible.report import circumstances, model
 from crucible.report.choice import MOST_FITS, choice, compared
 from crucible.report.latency import latencies, rates
 from crucible.report.plot import Table
 from crucible.report.text import plain, sentence
 from crucible.report.timeline import timelines
-from crucible.tradeoffs import Fit, interval, number
-from crucible.verdict import GradeOutcome, Verdict
 
 MOST_CHECKS = 50
 _CONTENT = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

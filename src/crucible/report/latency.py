@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from crucible import blocks
 from crucible.evidence import Evidence, LoadBlock
-from crucible.manifest import Manifest, Profile
+from crucible.judging import blocks
+from crucible.judging.tradeoffs import LATENCY, knee_p99_ms, number
+from crucible.judging.verdict import Verdict
+from crucible.planning.manifest import Manifest, Profile
 from crucible.report import model
 from crucible.report.choice import MOST_FITS
 from crucible.report.plot import COLOURS, DASHES, LOG, SYMBOLS, Table, View, layout, ms, to_json
-from crucible.tradeoffs import LATENCY, knee_p99_ms, number
-from crucible.verdict import Verdict
 
 _TICKS = {1: "", 2: "50 %", 10: "90 %", 100: "99 %", 1000: "99.9 %", 10_000: "99.99 %"}
 """Of a percentile plot, whose axis is 1 / (1 - share)."""

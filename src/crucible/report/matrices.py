@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from crucible.matrices import Verified
+from crucible.judging.matrices import Verified
 from crucible.report.text import escape_md
 
 

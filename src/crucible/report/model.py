@@ -4,15 +4,15 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from crucible import contact
 from crucible.check import Outcome
 from crucible.evidence import Evidence, Op
-from crucible.manifest import Manifest
-from crucible.references import YOURS, Ranked, References, ranking
+from crucible.judging import contact
+from crucible.judging.references import YOURS, Ranked, References, ranking
+from crucible.judging.tradeoffs import Judgement, interval, number
+from crucible.judging.tradeoffs import words as words  # for the templates, too
+from crucible.judging.verdict import CheckResult, GradeOutcome, Prediction, Verdict
+from crucible.planning.manifest import Manifest
 from crucible.report.text import compact, plain
-from crucible.tradeoffs import Judgement, interval, number
-from crucible.tradeoffs import words as words  # for the templates, too
-from crucible.verdict import CheckResult, GradeOutcome, Prediction, Verdict
 
 MOST_ROWS = 10
 MOST_DETAILS = 20

@@ -12,10 +12,10 @@ import plotly.graph_objects as go
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from crucible import blocks
 from crucible.evidence import LoadBlock
+from crucible.judging import blocks
+from crucible.judging.tradeoffs import number
 from crucible.report.text import plain
-from crucible.tradeoffs import number
 
 SYMBOLS = ("star", "circle", "square", "diamond", "triangle-up", "x", "triangle-down", "pentagon", "cross")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")

@@ -10,10 +10,10 @@ from pydantic import TypeAdapter
 from crucible.check import Outcome
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Evidence
+from crucible.judging.tradeoffs import Judgement, interval, number
+from crucible.judging.verdict import GradeOutcome, Verdict
 from crucible.report.circumstances import MISHAPS
 from crucible.report.text import plain
-from crucible.tradeoffs import Judgement, interval, number
-from crucible.verdict import GradeOutcome, Verdict
 
 MOST = 300
 """Characters of a sentence."""

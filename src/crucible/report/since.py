@@ -4,10 +4,10 @@ The two ran on different machines at different times, so only what does not depe
 profiles, and positions on axes that are counted. `crucible compare` compares the rest.
 """
 
-from crucible.manifest import Manifest
+from crucible.judging.tradeoffs import interval, words
+from crucible.judging.verdict import Verdict
+from crucible.planning.manifest import Manifest
 from crucible.report.text import code_md, escape_md
-from crucible.tradeoffs import interval, words
-from crucible.verdict import Verdict
 
 
 def since_md(commit: str, before: Verdict, now: Verdict, manifest: Manifest) -> str:

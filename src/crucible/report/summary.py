@@ -9,11 +9,11 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from crucible.evidence import Evidence
-from crucible.manifest import Manifest
-from crucible.references import References
+from crucible.judging.references import References
+from crucible.judging.verdict import GradeOutcome, Verdict
+from crucible.planning.manifest import Manifest
 from crucible.report import circumstances, model
 from crucible.report.text import Markdown, code_md, escape_md, label_md, line_md, sentence
-from crucible.verdict import GradeOutcome, Verdict
 
 BUDGET_BYTES = 900 * 1024
 _MARKS = {

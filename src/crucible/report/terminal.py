@@ -7,14 +7,14 @@ from rich.padding import Padding
 from rich.text import Text
 
 from crucible.evidence import Evidence
-from crucible.manifest import Manifest
-from crucible.matrices import Table as Matrix
-from crucible.matrices import Verified
-from crucible.references import References
+from crucible.judging.matrices import Table as Matrix
+from crucible.judging.matrices import Verified
+from crucible.judging.references import References
+from crucible.judging.verdict import GradeOutcome, Verdict
+from crucible.planning.manifest import Manifest
 from crucible.report import circumstances, model
 from crucible.report.tables import cell, columns, heading
 from crucible.report.text import plain
-from crucible.verdict import GradeOutcome, Verdict
 
 _STYLES = {
     "pass": "green", "fail": "bold red", "inconclusive": "yellow", "not_run": "dim", "error": "magenta",

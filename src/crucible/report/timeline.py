@@ -8,10 +8,10 @@ import plotly.graph_objects as go
 from pydantic import JsonValue
 
 from crucible.evidence import Evidence, FaultEvent, LoadBlock, Op, Recording, Result
+from crucible.judging.tradeoffs import number
 from crucible.report import model
 from crucible.report.plot import DECADES, LOG, Table, View, label, layout, ms, to_json
 from crucible.report.text import compact, plain
-from crucible.tradeoffs import number
 
 MOST_POINTS = 3_000
 MOST_SLOWEST = 200

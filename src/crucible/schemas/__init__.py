@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
-from crucible import comparison, evidence, manifest, verdict
+from crucible import evidence
+from crucible.judging import comparison, verdict
+from crucible.planning import manifest
 
 FOLDER = Path(__file__).resolve().parent
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crucible.errors import CrucibleError, Fault
-from crucible.images import IMAGES, images_for
+from crucible.planning.images import IMAGES, images_for
 from crucible.services import container, postgres, rabbitmq, redis, s3
 from crucible.services.base import Server, Service, Source
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from crucible.child import server_user
 from crucible.errors import CrucibleError, Fault
+from crucible.processes.child import server_user
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from crucible.check import NotCausedError
 from crucible.errors import CrucibleError, Fault
-from crucible.images import Image
-from crucible.ports import free_port
+from crucible.planning.images import Image
+from crucible.processes.ports import free_port
 from crucible.services.base import Source
 
 DOCKER_S, PULL_S = 30.0, 600.0

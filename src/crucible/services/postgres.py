@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from crucible.child import Child, server_user, wait_until
 from crucible.errors import CrucibleError, Fault
+from crucible.processes.child import Child, server_user, wait_until
 from crucible.services import container
 from crucible.services.base import Server, Service, Source, Upstream, attached, on_path, own, reachable
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from crucible.child import Child, wait_until
 from crucible.errors import CrucibleError, Fault
-from crucible.ports import free_port
+from crucible.processes.child import Child, wait_until
+from crucible.processes.ports import free_port
 from crucible.services import container
 from crucible.services.base import Server, Service, Source, Upstream, attached, clients_of, on_path, own
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
-from crucible.child import Child, wait_until
 from crucible.errors import CrucibleError, Fault
+from crucible.processes.child import Child, wait_until
 from crucible.services import container
 from crucible.services.base import Server, Service, Source, Upstream, attached, on_path, own, reachable
 

@@ -1,0 +1,1 @@
+"""One module per wish of a user."""

@@ -1,0 +1,162 @@
+"""A challenge and a starter -> the files of a repository that can be pushed as it is.
+
+They come from three trees, `_shared`, `template` and `starters/<lang>`, and from `workflows`, by one rule: `dot-` in
+front of a name becomes `.`, and a name that ends in `.j2` loses that and is rendered. Of the rest of a challenge its
+manifest is read, and how long its scenarios take.
+"""
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+
+import jinja2
+
+from crucible.commands import atomic
+from crucible.errors import CrucibleError, Fault
+from crucible.planning import challenges, yamlfile
+from crucible.planning.images import images_for
+from crucible.planning.manifest import Limit, read_manifest
+from crucible.planning.plan import minutes
+from crucible.planning.suite import load_file, load_suite
+
+DEFAULT_ACTION = "crucible-labs/crucible@v1"
+WORKFLOWS = PurePosixPath(".github/workflows")
+
+_STARTER = "starter.yaml"
+_NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
+_ACTION = re.compile(rf"[A-Za-z0-9][A-Za-z0-9-]{{0,38}}(/{_NAME}){{1,9}}@(?P<ref>[A-Za-z0-9][A-Za-z0-9._/-]{{0,199}})")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+LEFT_BY_TOOLS = {"__pycache__", ".venv", "node_modules", ".crucible", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+
+
+@dataclass(frozen=True)
+class Starter:
+    """What a starter says of itself in `starter.yaml`, which is not copied."""
+
+    ecosystem: str
+    """Dependabot's name for its package manager."""
+    devcontainer: str
+    """The image of a container to work in."""
+    build: str
+    web: str
+    """The command of its `web` process."""
+
+
+def create(slug: str, directory: Path, *, lang: str = "python", action: str = DEFAULT_ACTION) -> Path:
+    """Write a repository for the challenge into `directory`, new or empty; returns its absolute path.
+
+    Raises a CrucibleError, and leaves everything as it was, where that cannot be done.
+    """
+    return atomic.write_whole(directory, render(slug, lang=lang, action=action))
+
+
+def languages(challenge: Path) -> list[str]:
+    """The languages that a challenge has starters in."""
+    return sorted(path.parent.name for path in challenge.glob(f"starters/*/{_STARTER}"))
+
+
+def render(slug: str, *, lang: str = "python", action: str = DEFAULT_ACTION) -> dict[PurePosixPath, bytes]:
+    """Every file of the repository, by its path in it; writes nothing."""
+    challenge = challenges.folder_of(slug, where="the command line")
+    starter = _starter_folder(challenge, lang)
+    manifest = read_manifest(challenge)
+    values = {
+        "manifest": manifest,
+        "images": images_for(manifest.services, manifest.durable),
+        "starter": yamlfile.read(starter / _STARTER, Starter, fault=Fault.AUTHOR),
+        "uses": _uses(action, pinned=_is_pinned(action)),
+        "minutes": minutes_of(slug),
+    }
+    environment = _environment()
+    files: dict[PurePosixPath, bytes] = {}
+    for tree in (challenges.data_folder("challenge_templates") / "_shared", challenge / "template", starter):
+        for path in _files_of(tree):
+            files[_renamed(path.relative_to(tree))] = _content(path, environment, values)
+    workflows = challenges.data_folder("workflows")
+    for path in _files_of(workflows):
+        files[WORKFLOWS / _renamed(path.relative_to(workflows))] = _content(path, environment, values)
+    return dict(sorted(files.items()))
+
+
+def minutes_of(slug: str) -> dict[str, int]:
+    """How many minutes of a runner's time a `quick` grade, a `full` one, and a pull request (`compare`) take."""
+    challenge = challenges.folder_of(slug, where="the command line")
+    loaded = load_file(challenge) is not None
+    return minutes(read_manifest(challenge), load_suite(challenge), loaded=loaded)
+
+
+def _uses(action: str, *, pinned: bool) -> str:
+    """The line of a workflow that calls the Action."""
+    if pinned:
+        return f"uses: {action}"
+    return (
+        "# By a tag, so that fixes to the grader arrive by themselves. `crucible-new --action …@COMMIT` pins it.\n"
+        f"        uses: {action} # zizmor: ignore[unpinned-uses]"
+    )
+
+
+def _is_pinned(action: str) -> bool:
+    """Whether `action` names a commit. Raises a CrucibleError if it does not name an action at all."""
+    match = _ACTION.fullmatch(action)
+    if match is None or ".." in action:
+        raise CrucibleError(
+            f"`{action}` does not name an action",
+            where="--action", fix=f"write OWNER/REPO@REF, such as {DEFAULT_ACTION}", fault=Fault.LEARNER,
+        )  # fmt: skip
+    return _COMMIT.fullmatch(match["ref"]) is not None
+
+
+def _starter_folder(challenge: Path, lang: str) -> Path:
+    known = languages(challenge)
+    if lang in known:
+        return challenge / "starters" / lang
+    close = get_close_matches(lang, known, n=1)
+    raise CrucibleError(
+        f"there is no `{lang}` starter for {challenge.name}",
+        where="--lang",
+        fix=f"did you mean `{close[0]}`?" if close else "use one of: " + ", ".join(known),
+        fault=Fault.LEARNER,
+    )
+
+
+def _files_of(tree: Path) -> Iterator[Path]:
+    for path in sorted(tree.rglob("*")):
+        if path.is_file() and path.name != _STARTER and not LEFT_BY_TOOLS & set(path.relative_to(tree).parts):
+            yield path
+
+
+def _renamed(path: Path) -> PurePosixPath:
+    name = PurePosixPath(*(re.sub(r"\Adot-", ".", part) for part in path.parts))
+    return name.with_suffix("") if name.suffix == ".j2" else name
+
+
+def _content(path: Path, environment: jinja2.Environment, values: Mapping[str, object]) -> bytes:
+    content = path.read_bytes()
+    if path.suffix != ".j2":
+        return content
+    try:
+        return environment.from_string(content.decode()).render(values).encode()
+    except jinja2.TemplateError as error:
+        line = f":{error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
+        raise CrucibleError(
+            f"the template cannot be rendered: {error}",
+            where=f"{path}{line}", fix="mend the template", fault=Fault.AUTHOR,
+        ) from error  # fmt: skip
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(  # noqa: S701  (Markdown and YAML, from our own data; nothing of it is HTML)
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)  # JSON's strings are YAML's
+    environment.filters["wrapped"] = lambda text, indent=0: textwrap.fill(text, 120, subsequent_indent=" " * indent)
+    environment.filters["bound"] = _bound
+    return environment
+
+
+def _bound(limit: Limit) -> str:
+    return f"≤ {limit.at_most:g}" if limit.at_most is not None else f"≥ {limit.at_least:g}"

@@ -1,0 +1,318 @@
+"""Grades of references, flaws and fair designs -> what holds of a suite, what does not, and what is missing. Pure.
+
+Whoever changes a check or a threshold reads here what that does to everything else.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crucible.check import Measure, Outcome, Suite
+from crucible.judging.references import References, ranking
+from crucible.judging.tradeoffs import Fit, Judgement, number, words
+from crucible.judging.verdict import Verdict
+from crucible.planning.manifest import APART, Axis, Limit, Manifest, Profile
+from crucible.planning.trials import Kind, Trial
+
+UNSURE = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A trial with its grades; none where it could not be graded, with the reason."""
+
+    trial: Trial
+    verdicts: tuple[Verdict, ...]
+    seconds: tuple[float, ...]
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What is to be said of a suite."""
+
+    tables: tuple[Table, ...]
+    complaints: tuple[str, ...]
+    """What does not hold, or is missing, one sentence each."""
+    open: tuple[str, ...]
+    """What was inconclusive and therefore neither holds nor fails, one sentence each."""
+    tally: str
+    """How many outcomes were expected, and how many of them came, in one sentence."""
+
+
+def verified(tried: Sequence[Tried], suite: Suite, manifest: Manifest, known: References, *, whole: bool) -> Verified:
+    """`known`: where the references stand, by these grades; `whole`: whether everything that there is was tried."""
+    complaints = [f"{it.trial.kind} {it.trial.name} could not be graded: {it.error}" for it in tried if it.error]
+    good = [it for it in tried if it.verdicts and it.trial.kind is not Kind.FLAW]
+    flaws = [it for it in tried if it.verdicts and it.trial.kind is Kind.FLAW]
+    for one in good:
+        complaints += _accused(one)
+    for one in flaws:
+        complaints += _missed(one, known)
+    if whole:
+        complaints += _unguarded([it.trial for it in tried], suite)
+        complaints += _separation(known, manifest)
+    tables = [
+        _gates(good, suite),
+        _caught(flaws),
+        *([_profiles(known, manifest), _margins(known, manifest)] if any(map(_is_reference, good)) else []),
+    ]
+    shown = tuple(table for table in tables if table.rows)
+    return Verified(shown, tuple(complaints), tuple(_open(tried)), _tally(good, flaws, manifest))
+
+
+def holds(trial: Trial, verdict: Verdict, manifest: Manifest) -> bool:
+    """Whether a grade came out as the trial is meant to."""
+    if trial.kind is Kind.FLAW:
+        return _hit(trial, verdict)[0]
+    gates = not any(check.gate and check.finding.outcome in UNSURE for check in verdict.checks)
+    return gates and _meant(trial, verdict, manifest) in (None, Judgement.FITS)
+
+
+def _meant(trial: Trial, verdict: Verdict, manifest: Manifest) -> Judgement | None:
+    """Whether a reference fits the profile that it was graded for, where it is meant for that."""
+    profile = manifest.profile(verdict.profile)
+    meant = profile is not None and profile.intended == trial.name and trial.kind is Kind.REFERENCE
+    return verdict.fit.result if meant and verdict.fit is not None else None
+
+
+def _is_reference(tried: Tried) -> bool:
+    return tried.trial.kind is Kind.REFERENCE
+
+
+def _tally(good: Sequence[Tried], flaws: Sequence[Tried], manifest: Manifest) -> str:
+    gates = Counter(it.finding.outcome for one in good for verdict in one.verdicts for it in verdict.checks if it.gate)
+    judged = gates.total() - gates[Outcome.NOT_RUN]
+    hits = [_hit(one.trial, verdict)[0] for one in flaws for verdict in one.verdicts]
+    wrong, unsure = gates[Outcome.FAIL] + gates[Outcome.ERROR], gates[Outcome.INCONCLUSIVE]
+    meant = Counter(_meant(one.trial, verdict, manifest) for one in good for verdict in one.verdicts)
+    fits = meant.total() - meant[None]
+    said = [
+        f"of {judged} gates on good designs {wrong} failed and {unsure} were inconclusive ({unsure / judged:.1%})"
+        if judged else "",
+        f"of {fits} references in the profile that they are meant for {meant[Judgement.DOES_NOT]} did not fit and "
+        f"{meant[Judgement.INCONCLUSIVE]} were inconclusive" if fits else "",
+        f"of {len(hits)} grades of flaws {len(hits) - sum(hits)} caught nothing" if hits else "",
+    ]  # fmt: skip
+    return "; ".join(it for it in said if it)
+
+
+def _outcomes(tried: Tried, check: str) -> Counter[Outcome]:
+    return Counter(it.finding.outcome for verdict in tried.verdicts for it in verdict.checks if it.id == check)
+
+
+def _cell(outcomes: Counter[Outcome]) -> str:
+    """`pass`, or `pass 9, inconclusive 1`."""
+    if len(outcomes) == 1:
+        return words(next(iter(outcomes)))
+    return ", ".join(f"{words(name)} {count}" for name, count in outcomes.most_common())
+
+
+def _gates(good: Sequence[Tried], suite: Suite) -> Table:
+    rows = [
+        (
+            f"{it.trial.name} ({len(it.verdicts)} x)",
+            *(_cell(_outcomes(it, check.id)) for check in suite.checks),
+            f"{sum(it.seconds) / len(it.seconds):.0f}",
+        )
+        for it in good
+    ]
+    return Table("Designs and checks", ("design", *(check.id for check in suite.checks), "s"), tuple(rows))
+
+
+def _caught(flaws: Sequence[Tried]) -> Table:
+    rows = []
+    for it in flaws:
+        hits = [_hit(it.trial, verdict) for verdict in it.verdicts]
+        sentence = next((said for caught, said in hits if caught), hits[-1][1])
+        count = sum(caught for caught, _ in hits)
+        expected = it.trial.check or it.trial.profile
+        rows.append((it.trial.name, expected, f"{count} of {len(hits)}", sentence, f"{max(it.seconds):.0f}"))
+    return Table("Flaws and what catches them", ("flaw", "by", "caught", "what it is told", "s"), tuple(rows))
+
+
+def _hit(trial: Trial, verdict: Verdict) -> tuple[bool, str]:
+    """Whether the grade caught the flaw, and what it said."""
+    if trial.check:
+        found = next(it.finding for it in verdict.checks if it.id == trial.check)
+        return found.outcome is Outcome.FAIL, f"{words(found.outcome)}: {found.what}"
+    fit = next((it for it in verdict.fits if it.profile == trial.profile), None)
+    if fit is None:
+        return False, "the profile was not judged"
+    return fit.result is Judgement.DOES_NOT, f"{words(fit.result)}: {fit.because}"
+
+
+def _accused(tried: Tried) -> list[str]:
+    """Gates that a good design failed."""
+    failed: Counter[str] = Counter()
+    words: dict[str, str] = {}
+    for verdict in tried.verdicts:
+        for check in verdict.checks:
+            if check.gate and check.finding.outcome in (Outcome.FAIL, Outcome.ERROR):
+                failed[check.id] += 1
+                words[check.id] = check.finding.what
+    return [
+        f"{tried.trial.kind} {tried.trial.name} failed {check} in {count} of {len(tried.verdicts)}: {words[check]}"
+        for check, count in failed.items()
+    ]
+
+
+def _missed(tried: Tried, known: References) -> list[str]:
+    trial, hits = tried.trial, [_hit(tried.trial, verdict) for verdict in tried.verdicts]
+    missed = [said for caught, said in hits if not caught]
+    found = []
+    if missed:
+        by = trial.check or f"the limits of {trial.profile}"
+        found.append(f"flaw {trial.name} was not caught by {by} in {len(missed)} of {len(hits)}: {missed[0]}")
+    stand = known.of(trial.profile).get(trial.sibling) if trial.profile else None
+    if stand is not None and stand.result is not Judgement.FITS:
+        found.append(
+            f"flaw {trial.name} shows nothing: its sibling {trial.sibling} does not fit {trial.profile} either"
+        )
+    return found
+
+
+def _unguarded(there: Sequence[Trial], suite: Suite) -> list[str]:
+    """Checks without a flaw; a measure may have one that misses a profile instead."""
+    caught = {trial.check for trial in there}
+    profiles = any(trial.profile for trial in there)
+    return [
+        f"check {check.id} has no flaw: add flaws/{check.id.lower()}--<mistake>, with that one mistake"
+        for check in suite.checks
+        if check.id not in caught and (check.gate or not profiles)
+    ]
+
+
+def _separation(known: References, manifest: Manifest) -> list[str]:
+    """Whether the profiles tell the references apart, and by enough."""
+    found: list[str] = []
+    names = [reference.name for reference in known.references]
+    fitting = {
+        profile.id: [name for name, stand in known.of(profile.id).items() if stand.result is Judgement.FITS]
+        for profile in manifest.profiles
+    }
+    for name in names:
+        profiles = [profile for profile, them in fitting.items() if name in them]
+        if not profiles:
+            found.append(f"reference {name} fits no profile: no business is right to choose it")
+        if len(profiles) == len(manifest.profiles) > 1:
+            found.append(f"reference {name} fits every profile: there is nothing to choose")
+    for profile in manifest.profiles:
+        them = fitting[profile.id]
+        if not them:
+            found.append(f"profile {profile.id} admits no reference")
+        if names and len(them) == len(names) > 1:
+            found.append(f"profile {profile.id} admits every reference: its limits tell nothing apart")
+        ranked = [it.name for it in ranking(_nobody(profile), known, manifest)]
+        if profile.intended and ranked and ranked[0] != profile.intended:
+            found.append(f"profile {profile.id} is meant for {profile.intended}, and {ranked[0]} is the best that fits")
+        found += _too_near(profile, known, manifest)
+    return found
+
+
+def _too_near(profile: Profile, known: References, manifest: Manifest) -> list[str]:
+    """Limits too near to what they are meant to admit, and designs that no limit excludes by enough."""
+    axes = {axis.id: axis for axis in manifest.axes}
+    found = []
+    for name, stand in known.of(profile.id).items():
+        taken = {measure.axis: measure for measure in stand.positions}
+        away = {
+            axis: _away(limit, taken[axis].value, axes[axis]) for axis, limit in profile.limits.items() if axis in taken
+        }
+        if name == profile.intended and stand.result is Judgement.FITS:
+            found += [
+                f"{axis} of {name} is only {number(factor)} times away from the limit of {profile.id}, "
+                f"and should be {APART[axes[axis].steadiness]}"
+                for axis, factor in away.items()
+                if factor is not None
+                and factor < APART[axes[axis].steadiness]
+                and not _settled(taken[axis], axes[axis])
+            ]
+        missed = [(axis, 1 / factor) for axis, factor in away.items() if factor is not None and 0 < factor < 1]
+        certain = any(factor is None for factor in away.values())
+        if stand.result is Judgement.DOES_NOT and missed and not certain:
+            axis, most = max(missed, key=lambda it: it[1] / APART[axes[it[0]].steadiness])
+            if most < APART[axes[axis].steadiness]:
+                found.append(
+                    f"{profile.id} excludes {name} by no more than {number(most)} times, on {axis}, "
+                    f"and should by {APART[axes[axis].steadiness]}"
+                )
+    return found
+
+
+def _settled(measure: Measure, axis: Axis) -> bool:
+    """A count that was the same in every run may be as near to a limit as it likes, on the right side."""
+    return axis.steadiness == "counted" and measure.low == measure.high
+
+
+def _away(limit: Limit, value: float, axis: Axis) -> float | None:
+    """The factor of room between value and limit (below 1: it is missed); None where one of them is nought. Of a share
+    that is to be large, it is the rest that counts."""
+    if limit.at_most is not None:
+        bound = limit.at_most
+    else:
+        assert limit.at_least is not None
+        if axis.unit != "share":
+            return value / limit.at_least if limit.at_least > 0 and value > 0 else None
+        bound, value = 1 - limit.at_least, 1 - value
+    return bound / value if bound > 0 and value > 0 else None
+
+
+def _nobody(profile: Profile) -> Fit:
+    return Fit(profile.id, Judgement.DOES_NOT, "", "", (), (), None)
+
+
+def _profiles(known: References, manifest: Manifest) -> Table:
+    rows = []
+    for profile in manifest.profiles:
+        stands = known.of(profile.id)
+        ranked = [it.name for it in ranking(_nobody(profile), known, manifest)]
+        cells = []
+        for reference in known.references:
+            stand = stands.get(reference.name)
+            word = "–" if stand is None else words(stand.result)
+            cells.append(f"{word} ({ranked.index(reference.name) + 1}.)" if reference.name in ranked else word)
+        rows.append((profile.id, profile.intended or "–", *cells))
+    header = ("profile", "meant for", *(reference.name for reference in known.references))
+    return Table("Profiles and references (place among those that fit)", header, tuple(rows))
+
+
+def _margins(known: References, manifest: Manifest) -> Table:
+    rows = []
+    for profile in manifest.profiles:
+        for axis, limit in profile.limits.items():
+            cells = []
+            for reference in known.references:
+                stand = known.of(profile.id).get(reference.name)
+                measure = next((it for it in stand.positions if it.axis == axis), None) if stand else None
+                cells.append("–" if measure is None else _spread(measure.value, measure.low, measure.high))
+            bound = f"≤ {number(limit.at_most)}" if limit.at_most is not None else f"≥ {number(limit.at_least or 0)}"
+            rows.append((f"{profile.id}: {axis} {bound}", *cells))
+    header = ("limit", *(reference.name for reference in known.references))
+    return Table("Limits, and where the references stand", header, tuple(rows))
+
+
+def _spread(value: float, low: float, high: float) -> str:
+    return number(value) if low == high else f"{number(value)} ({number(low)} to {number(high)})"
+
+
+def _open(tried: Sequence[Tried]) -> list[str]:
+    """Checks that came to no conclusion on designs of which one was expected."""
+    found = []
+    for it in tried:
+        for check in it.verdicts[0].checks if it.verdicts else ():
+            count = _outcomes(it, check.id)[Outcome.INCONCLUSIVE]
+            if count and (it.trial.kind is not Kind.FLAW or check.id == it.trial.check):
+                words = next(
+                    c.finding.what for v in it.verdicts for c in v.checks
+                    if c.id == check.id and c.finding.outcome is Outcome.INCONCLUSIVE
+                )  # fmt: skip
+                found.append(f"{it.trial.name}: {check.id} was inconclusive in {count} of {len(it.verdicts)}: {words}")
+    return found

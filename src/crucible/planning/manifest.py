@@ -1,0 +1,149 @@
+"""`challenge.yaml` -> `Manifest`: what a challenge offers, measures, and for whom."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter
+
+from crucible.errors import CrucibleError, Fault
+from crucible.planning import yamlfile
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+APART = {"counted": 1.1, "cpu": 1.2, "noisy": 1.5}
+"""By steadiness of an axis: the factor by which two values must differ to be told apart for sure, and how far from a
+limit a design stands that the limit is meant to admit or to exclude."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One thing that designs differ in."""
+
+    __pydantic_config__ = _STRICT
+
+    id: str
+    """Snake case with its unit, such as `latency_p99_ms`."""
+    title: str
+    unit: str
+    better: Literal["lower", "higher"]
+    steadiness: Literal["counted", "cpu", "noisy"] = "counted"
+    """How much it varies from run to run: a limit stands 1.1, 1.2 or 1.5 times away from what it tells apart."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A bound of a profile on an axis, in the axis's unit; exactly one of the two is set."""
+
+    __pydantic_config__ = _STRICT
+
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError("must have either `at_most` or `at_least`")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A business that some design is right for."""
+
+    __pydantic_config__ = _STRICT
+
+    id: str
+    story: str
+    replicas: int
+    rate: float
+    """Requests per second at which it is measured."""
+    limits: dict[str, Limit]
+    intended: str = ""
+    """The reference that is meant to be the best choice for it."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A promise that a design may choose to make."""
+
+    __pydantic_config__ = _STRICT
+
+    about: str
+    values: dict[str, str]
+    """Each value with what it obliges the design to."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a design keeps at any time, for the price of keeping it."""
+
+    __pydantic_config__ = _STRICT
+
+    axis: str
+    """An axis in bytes per item."""
+    items: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A challenge, as its author wrote it down."""
+
+    __pydantic_config__ = _STRICT
+
+    slug: str
+    title: str
+    line: str
+    """The challenge in one line, for lists."""
+    story: str
+    services: dict[str, str]
+    """Services offered, each with its card: what it promises."""
+    axes: tuple[Axis, ...]
+    profiles: tuple[Profile, ...]
+    """The first is judged where the learner has chosen none."""
+    declares: dict[str, Declaration] = field(default_factory=dict)
+    sink: bool = False
+    """Whether solutions deliver to a provider of the grader's, which they find in `SINK_URL`."""
+    durable: tuple[Literal["redis"], ...] = ()
+    """The offered services that keep what they hold over a crash, where they could also be caches."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Further environment of every process."""
+    rank_by: tuple[str, ...] = ()
+    """The axes by which designs that fit a profile are ranked, the most important one first."""
+    kept: Kept | None = None
+    chart: tuple[str, str] | None = None
+    """The two axes that designs trade against each other most: the report's picture."""
+
+    def profile(self, name: str) -> Profile | None:
+        return next((profile for profile in self.profiles if profile.id == name), None)
+
+
+def json_schema() -> dict[str, object]:
+    """The JSON schema of `challenge.yaml`, for editors."""
+    return TypeAdapter(Manifest).json_schema()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read `folder/challenge.yaml`; anything wrong with it is the author's."""
+    path = folder / "challenge.yaml"
+    manifest = yamlfile.read(path, Manifest, fault=Fault.AUTHOR)
+    known = {axis.id for axis in manifest.axes}
+    uses = [(f"profile `{profile.id}` limits", name) for profile in manifest.profiles for name in profile.limits]
+    uses += [("`rank_by` names", name) for name in manifest.rank_by]
+    uses += [("`kept` names", manifest.kept.axis)] if manifest.kept is not None else []
+    uses += [("`chart` names", name) for name in manifest.chart or ()]
+    for who, name in uses:
+        if name not in known:
+            raise CrucibleError(
+                f"{who} `{name}`, which is not an axis",
+                where=str(path),
+                fix="add the axis, or use one of: " + ", ".join(sorted(known)),
+                fault=Fault.AUTHOR,
+            )
+    if manifest.slug != folder.name or not manifest.profiles:
+        raise CrucibleError(
+            "`slug` must be the folder's name, and at least one profile must be there",
+            where=str(path),
+            fix=f"write `slug: {folder.name}` and a profile",
+            fault=Fault.AUTHOR,
+        )
+    return manifest

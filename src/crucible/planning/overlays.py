@@ -1,0 +1,73 @@
+"""A solution that is another one with a few lines changed: a flaw, a variant that is right, a reference's sibling."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ConfigDict
+
+from crucible.errors import CrucibleError, Fault
+from crucible.planning import yamlfile
+
+_STRICT = ConfigDict(extra="forbid")
+FILE = "overlay.yaml"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One place in one file: `find` stands there exactly once, and becomes `replace`."""
+
+    __pydantic_config__ = _STRICT
+
+    file: str
+    find: str
+    replace: str
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """`overlay.yaml`. Other files in its folder replace those of the reference; edits come after."""
+
+    __pydantic_config__ = _STRICT
+
+    reference: str
+    """The folder of `references/` that it is laid over."""
+    story: str
+    """What is different, in a sentence."""
+    edits: tuple[Edit, ...] = ()
+
+
+def read_overlay(folder: Path) -> Overlay | None:
+    """Read `folder/overlay.yaml`; anything wrong in it is the author's. None where the folder is a whole solution."""
+    path = folder / FILE
+    return yamlfile.read(path, Overlay, fault=Fault.AUTHOR) if path.is_file() else None
+
+
+def lay_out(folder: Path, target: Path) -> Path:
+    """Write the solution in `folder`, whole, into `target`, which must not exist; returns `target`."""
+    return _lay_out(folder, target, ())
+
+
+def _lay_out(folder: Path, target: Path, above: tuple[str, ...]) -> Path:
+    overlay = read_overlay(folder)
+    unwanted = shutil.ignore_patterns(FILE, ".crucible", "__pycache__", ".venv", "node_modules")
+    if overlay is not None:
+        reference = folder.parents[1] / "references" / overlay.reference
+        if not (reference / "crucible.yaml").is_file() and not (reference / FILE).is_file():
+            raise _mistake(folder, f"there is no reference `{overlay.reference}`", "name a folder of references/")
+        if overlay.reference in above:
+            raise _mistake(folder, f"`{overlay.reference}` is laid over itself", "lay one of them over nothing")
+        _lay_out(reference, target, (*above, overlay.reference))
+    shutil.copytree(folder, target, ignore=unwanted, dirs_exist_ok=True)
+    for edit in overlay.edits if overlay is not None else ():
+        path = target / edit.file
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if text.count(edit.find) != 1:
+            what = f"`{edit.find.strip().splitlines()[0]}` stands {text.count(edit.find)} times in {edit.file}"
+            raise _mistake(folder, what, "choose lines that stand there exactly once")
+        path.write_text(text.replace(edit.find, edit.replace), encoding="utf-8")
+    return target
+
+
+def _mistake(folder: Path, what: str, fix: str) -> CrucibleError:
+    return CrucibleError(what, where=f"{folder.name}/{FILE}", fix=fix, fault=Fault.AUTHOR)

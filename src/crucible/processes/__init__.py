@@ -1,0 +1,1 @@
+"""Processes, started so that they can be ended."""
