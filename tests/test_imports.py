@@ -11,14 +11,15 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "crucible"
 STDLIB = frozenset(sys.stdlib_module_names)
 FLOORS = (
-    "errors", "evidence", "check", "oracles", "planning", "processes", "services", "lab", "judging", "load", "run",
-    "report", "schemas", "commands", "github", "cli",
+    "errors", "evidence", "check", "oracles", "authoring", "planning", "processes", "services", "lab", "judging",
+    "load", "run", "report", "schemas", "commands", "github", "cli",
 )  # fmt: skip
 """From the ground up: a module imports what is on its own floor or below."""
 RECORDS = {
     "crucible", "crucible.check", "crucible.evidence", "crucible.errors", "crucible.planning.manifest",
     "crucible.planning.prices",
 }  # fmt: skip
+FOR_TESTS = ("crucible.authoring.testing", "crucible.authoring.memory_lab")
 CLIENTS = {"psycopg": "postgres.py", "redis": "redis.py", "boto3": "s3.py", "pika": "rabbitmq.py"}
 EFFECTS = ("crucible.lab", "crucible.load", "crucible.run", "crucible.services", "crucible.commands.grade")
 
@@ -108,5 +109,13 @@ def test_clients_and_platforms_stay_in_their_modules(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(ROOT.glob("challenge_templates/*/hidden/*.py")), ids=lambda path: path.name)
 def test_a_suite_sees_only_itself_and_what_it_is_written_against(path: Path) -> None:
     user = {"crucible.load.locust_user"} if path.name == "load.py" else set()
-    allowed = {"crucible.check", "crucible.oracles", "crucible.evidence", "crucible", *user}
-    assert beyond(path, allowed, path.parent) == set()
+    allowed = {"crucible.check", "crucible.oracles", "crucible.authoring", "crucible.evidence", "crucible", *user}
+    found = beyond(path, allowed, path.parent)
+    assert found == set()
+    assert not [name for name in imported(path, path.parent) if name.startswith(FOR_TESTS)]
+
+
+@pytest.mark.parametrize("path", modules("authoring/*.py"), ids=lambda path: path.name)
+def test_what_suites_share_sees_only_what_they_see(path: Path) -> None:
+    allowed = {"crucible.check", "crucible.oracles", "crucible.authoring", "crucible.evidence", "pydantic"}
+    assert beyond(path, allowed) == set()

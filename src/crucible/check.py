@@ -165,6 +165,9 @@ class Lab(Protocol):
     def now_ns(self) -> int:
         """Nanoseconds since the start of the run, on the clock of `Op.sent_ns`."""
 
+    def wall_ns(self) -> int:
+        """Nanoseconds since 1970 by the wall clock, which designs go by."""
+
     async def call(self, call: Call) -> Op:
         """Make one request and record it. Nothing that the solution does makes this raise."""
 

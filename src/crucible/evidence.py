@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import ConfigDict, JsonValue, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from crucible.errors import CrucibleError, Fault
 
 SCHEMA = 1
+T = TypeVar("T")
 
 
 class Result(StrEnum):
@@ -56,6 +57,14 @@ class Op:
     sent_ns: int
     received_ns: int
     """When the answer was complete, or when the grader stopped waiting."""
+
+    def field(self, name: str, kind: type[T]) -> T | None:
+        """What the reply's JSON object says under `name`, where that is a `kind`: a bool is no int, an int no float.
+        None where it is not, or where there is no such reply."""
+        value = self.reply.get(name) if isinstance(self.reply, dict) else None
+        if isinstance(value, bool) and kind is not bool:
+            return None
+        return value if isinstance(value, kind) else None
 
 
 @dataclass(frozen=True, slots=True)

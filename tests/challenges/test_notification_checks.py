@@ -11,9 +11,11 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.memory_lab import WallClock, in_virtual_time, lose
 from support.memory_notifier import BUSY, NotifierLab
+from support.wall_clock import WallClock
 
+from crucible.authoring.memory_lab import in_virtual_time
+from crucible.authoring.testing import lose
 from crucible.check import Finding, History, Outcome
 from crucible.evidence import Result
 from crucible.planning.suite import load_suite

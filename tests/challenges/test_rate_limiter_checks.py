@@ -14,8 +14,10 @@ from pydantic import JsonValue
 from support import evidence_builder as build
 from support import limiters as them
 from support.limiters import HonestLimiter
-from support.memory_lab import EPOCH_NS, MS, MemoryLab, WallClock, in_virtual_time, lose
+from support.wall_clock import WallClock
 
+from crucible.authoring.memory_lab import EPOCH_NS, MS, MemoryLab, in_virtual_time
+from crucible.authoring.testing import lose
 from crucible.check import Finding, History, NotCausedError, Outcome
 from crucible.evidence import Evidence, FaultEvent, LoadBlock, Op, Recording, Request, Result, Traffic
 from crucible.judging import verdict

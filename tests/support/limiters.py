@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from random import Random
 
 from pydantic import JsonValue
-from support.memory_lab import MS, MemoryLab
+
+from crucible.authoring.memory_lab import MS, MadeUp, MemoryLab
 
 
-class HonestLimiter:
+class HonestLimiter(MadeUp):
     """An exact sliding log behind the whole contract, shared by all replicas, in a store that a crash empties.
 
     Without its store it fails closed, fast.

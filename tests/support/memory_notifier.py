@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue
-from support.memory_lab import EPOCH_NS, MemoryLab, recorded
 
+from crucible.authoring.memory_lab import EPOCH_NS, MadeUp, MemoryLab, recorded
 from crucible.check import Call, SinkFault
 from crucible.evidence import Attempt, FaultEvent, Op
 from crucible.lab.sink import CALM, Ledger
@@ -279,7 +279,7 @@ class NotifierLab(MemoryLab):
     """Two replicas and two workers."""
 
     def __init__(self, flaw: str = "", services: tuple[str, ...] = ("postgres",)) -> None:
-        super().__init__(None, 2, services)
+        super().__init__(MadeUp(), 2, services)
         self.memory_sink = MemorySink(self)
         self.service = Notifier(self, flaw)
         self.workers = ("worker.0", "worker.1")
@@ -366,7 +366,7 @@ class NotifierLab(MemoryLab):
             if self._lives[call.target] != life:
                 status, reply, error = None, None, "connection closed before any reply"
         self.in_flight -= 1
-        op = recorded(call, status, reply, error, sent, self.now_ns())
+        op = recorded(call, status, reply, error=error, sent_ns=sent, received_ns=self.now_ns())
         self.ops.append(op)
         return op
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -51,6 +52,9 @@ class Observer:
 
     def now_ns(self) -> int:
         return self._lab.now_ns()
+
+    def wall_ns(self) -> int:
+        return time.time_ns()
 
     async def call(self, call: Call) -> Op:
         running = self._lab.web[call.target]

@@ -1,4 +1,4 @@
-"""A lab without a network or processes, in virtual time: scenarios run against limiters made up in memory.
+"""A lab without a network or processes, in virtual time: scenarios run against solutions made up in memory.
 
 A call takes 1 ms to the solution, the service's distance to the service and back, and 1 ms home. Whatever is killed,
 crashed or cut off meanwhile loses what was on its way, as it would for real.
@@ -10,7 +10,6 @@ import selectors
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, Protocol
 
 from pydantic import JsonValue
 
@@ -20,16 +19,6 @@ from crucible.evidence import FaultEvent, Op, Request, Result
 MS = 1_000_000
 EPOCH_NS = 1_790_000_000_123 * MS
 """Of the wall clock when virtual time begins."""
-
-
-class WallClock:
-    """`time`, as far as suites read it."""
-
-    def __init__(self, lab: "MemoryLab") -> None:
-        self.lab = lab
-
-    def time_ns(self) -> int:
-        return EPOCH_NS + self.lab.now_ns()
 
 
 class _Jumps(selectors.SelectSelector):
@@ -64,31 +53,43 @@ def in_virtual_time(work: Callable[[], Awaitable[None]]) -> None:
         runner.run(run())
 
 
-class Solution(Protocol):
-    """What `MemoryLab` asks of a limiter. Times are nanoseconds of virtual time."""
+class MadeUp:
+    """A solution made up in memory. Moments are nanoseconds of virtual time.
 
-    def answer(self, at_ns: int, target: str, method: str, path: str, text: str) -> tuple[int, JsonValue]: ...
+    Override `answer`, and of the others what the scenarios at hand do to it.
+    """
+
+    def answer(self, at_ns: int, target: str, method: str, path: str, text: str) -> tuple[int, JsonValue]:
+        """Status and reply of a request that reaches `target`. Raises SystemExit where that ends the process."""
+        raise NotImplementedError
 
     def without_store(
         self, at_ns: int, target: str, method: str, path: str, text: str, fault: str
     ) -> tuple[int | None, JsonValue, int]:
         """Status (None: no answer), reply, and after how many ms, while its store is under `fault`."""
+        return 503, {}, 1
 
-    def store_crashed(self, service: str) -> None: ...
+    def store_crashed(self, service: str) -> None:
+        """It lost what it held in `service`, where that is no durable one."""
 
-    def processes_crashed(self, targets: Sequence[str]) -> None: ...
+    def processes_crashed(self, targets: Sequence[str]) -> None:
+        """These processes lost what they held."""
 
-    def footprint(self, now_ns: int) -> dict[str, int]: ...
+    def footprint(self, now_ns: int) -> dict[str, int]:
+        """As `Lab.footprint`."""
+        return {}
 
 
 class MemoryLab:
+    """Implements `check.Lab`, but for a sink, resets of connections and stopped processes."""
+
     mode: Mode = "quick"
 
     @property
     def sink(self) -> Sink:
-        raise NotImplementedError  # the limiters deliver nothing
+        raise NotImplementedError
 
-    def __init__(self, solution: Any, replicas: int = 2, services: tuple[str, ...] = ("redis",)) -> None:
+    def __init__(self, solution: MadeUp, replicas: int = 2, services: tuple[str, ...] = ("redis",)) -> None:
         self.solution = solution
         self.services = services
         self.replicas = tuple(f"web.{i}" for i in range(replicas))
@@ -107,6 +108,9 @@ class MemoryLab:
         loop = asyncio.get_running_loop()
         return int(loop.time() * 1e9)
 
+    def wall_ns(self) -> int:
+        return EPOCH_NS + self.now_ns()
+
     async def call(self, call: Call) -> Op:
         return await self._do(call, 0)
 
@@ -123,7 +127,7 @@ class MemoryLab:
 
     async def configure(self, call: Call) -> list[Op]:
         targets = (call.target,) if self.services else self.replicas
-        return [await self.call(Call(**{**_fields(call), "target": target})) for target in targets]
+        return [await self.call(replace(call, target=target)) for target in targets]
 
     @asynccontextmanager
     async def slow(self, ms: int, service: str | None = None) -> AsyncIterator[None]:
@@ -165,8 +169,7 @@ class MemoryLab:
         yield
 
     async def footprint(self) -> dict[str, int]:
-        found: dict[str, int] = self.solution.footprint(self.now_ns())
-        return found
+        return self.solution.footprint(self.now_ns())
 
     def note(self, name: str, value: JsonValue) -> None:
         self.facts[name] = value
@@ -200,7 +203,7 @@ class MemoryLab:
             if self._lives[call.target] != life or (status is None and error is None):
                 status, reply, error = None, None, "connection closed before any reply"
         self.in_flight -= 1
-        op = recorded(call, status, reply, error, sent, self.now_ns())
+        op = recorded(call, status, reply, error=error, sent_ns=sent, received_ns=self.now_ns())
         self.ops.append(op)
         return op
 
@@ -209,11 +212,10 @@ class MemoryLab:
         return self.services_ms if self.services_ms > 1 and self.services else 0
 
 
-def _fields(call: Call) -> dict[str, Any]:
-    return {name: getattr(call, name) for name in Call.__dataclass_fields__}
-
-
-def recorded(call: Call, status: int | None, reply: JsonValue, error: str | None, sent_ns: int, received_ns: int) -> Op:
+def recorded(
+    call: Call, status: int | None, reply: JsonValue, *, error: str | None, sent_ns: int, received_ns: int
+) -> Op:
+    """What evidence says of a call that was answered with `status`, or not at all."""
     if status is None:
         result = Result.REFUSED if error == "connection refused" else Result.UNKNOWN
     else:
@@ -221,15 +223,3 @@ def recorded(call: Call, status: int | None, reply: JsonValue, error: str | None
         error = f"answered {status}" if status >= 500 else None
     request = Request(call.method, call.path, "words" if call.raw is not None else call.body, dict(call.headers))
     return Op("grader", call.name, call.target, request, result, status, reply, error, sent_ns, received_ns)
-
-
-def lose(op: Op, how: str) -> Op:
-    """The operation, had its answer been lost in one of the ways that must acquit nobody."""
-    if how == "timeout":
-        late = op.sent_ns + 5_000 * MS
-        return replace(op, result=Result.UNKNOWN, status=None, reply=None, error="timed out", received_ns=late)
-    if how == "slower":
-        return replace(op, received_ns=op.received_ns + (op.sent_ns * 7919) % (3_000 * MS))
-    if how == "503":
-        return replace(op, result=Result.UNKNOWN, status=503, reply=None, error="status 503")
-    return replace(op, result=Result.OK, status=200, reply={"surprise": True})
