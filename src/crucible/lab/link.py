@@ -9,10 +9,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from crucible.lab.pipe import Pipe
+from typing import Any, Protocol
 
 KINDS = frozenset({
     "refuse",  # nothing listens: a connect is refused, and live connections are reset
@@ -27,8 +24,20 @@ KINDS = frozenset({
 """What can be wrong with a way, from the grader's side of it."""
 
 
+class ClientEnd(Protocol):
+    """The client's end of a connection, as far as a fault acts on it."""
+
+    def reset(self) -> None:
+        """End the connection at once, with a reset."""
+
+    def healed(self) -> None:
+        """The fault is over: go on, or end where something was lost."""
+
+
 @dataclass
-class Fault:
+class LinkFault:
+    """What is wrong with a way just now."""
+
     kind: str
     most: int = 0
     did: Counter[str] = field(default_factory=Counter)
@@ -46,13 +55,13 @@ class Link:
     round_trips: int = 0
     bytes_to_service: int = 0
     bytes_from_service: int = 0
-    pipes: set["Pipe"] = field(default_factory=set)
-    """The client's ends of the living connections."""
+    ends: set[ClientEnd] = field(default_factory=set)
+    """Of the living connections."""
     ports: set[int] = field(default_factory=set)
     """The local port of every connection that was made to the service; none for a Unix socket."""
     passed_on: int = 0
     """Connections to the service that are open now."""
-    fault: Fault | None = None
+    fault: LinkFault | None = None
     port: int = 0
     _server: asyncio.Server | None = None
     _place: socket.socket | None = None
@@ -63,20 +72,20 @@ class Link:
         names = ("connections", "peak_connections", "round_trips", "bytes_to_service", "bytes_from_service")
         return {name: getattr(self, name) for name in names}
 
-    async def listen(self, accept: Callable[[], "Pipe"]) -> None:
+    async def listen(self, accept: Callable[[], asyncio.Protocol]) -> None:
         """Listen on 127.0.0.1, on the same port each time."""
         if self._place is None:
             self._place = _bound(0)
             self.port = self._place.getsockname()[1]
         self._server = await asyncio.get_running_loop().create_server(accept, sock=_bound(self.port), backlog=1024)
 
-    def under(self, *kinds: str) -> Fault | None:
+    def under(self, *kinds: str) -> LinkFault | None:
         """The fault, where it is one of these kinds."""
         return self.fault if self.fault is not None and self.fault.kind in kinds else None
 
     async def strike(self, kind: str, most: int) -> None:
         """Begin a fault; one at a time."""
-        self.fault = fault = Fault(kind, most)
+        self.fault = fault = LinkFault(kind, most)
         if kind in ("refuse", "no_accept"):
             await self._stop_listening()
         if kind == "no_accept":
@@ -84,9 +93,9 @@ class Link:
         if kind in ("refuse", "close"):
             fault.did["connections_reset"] = self.reset_all()
         if kind in ("drop", "hold"):
-            fault.did["connections_stalled"] = len(self.pipes)
+            fault.did["connections_stalled"] = len(self.ends)
 
-    async def heal(self, accept: Callable[[], "Pipe"]) -> dict[str, int]:
+    async def heal(self, accept: Callable[[], asyncio.Protocol]) -> dict[str, int]:
         """End the fault; returns what it did."""
         fault, self.fault = self.fault, None
         if fault is None:
@@ -96,16 +105,16 @@ class Link:
         self._full = []
         if fault.kind in ("refuse", "no_accept"):
             await self.listen(accept)
-        for pipe in list(self.pipes):
-            pipe.healed()
+        for end in list(self.ends):
+            end.healed()
         return dict(fault.did)
 
     def reset_all(self) -> int:
         """Reset every living connection; returns how many there were."""
-        pipes = list(self.pipes)
-        for pipe in pipes:
-            pipe.reset()
-        return len(pipes)
+        ends = list(self.ends)
+        for end in ends:
+            end.reset()
+        return len(ends)
 
     async def _stop_listening(self) -> None:
         if self._server is not None:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import cast
 
-from crucible.lab.link import Fault, Link
+from crucible.lab.link import Link, LinkFault
 
 HIGH_WATER = 1 << 20
 """Bytes that may be on their way in one direction of a connection before its sender is made to wait."""
@@ -56,7 +56,7 @@ class Pipe(asyncio.Protocol):
         link.connections += 1
         link.open_now += 1
         link.peak_connections = max(link.peak_connections, link.open_now)
-        link.pipes.add(self)
+        link.ends.add(self)
         fault = link.under("close", "cap")
         if fault is not None and (fault.kind == "close" or link.open_now > fault.most):
             fault.did["connections_turned_away"] += 1
@@ -122,7 +122,7 @@ class Pipe(asyncio.Protocol):
         else:
             self._send_later(data)
 
-    def _dropping(self) -> Fault | None:
+    def _dropping(self) -> LinkFault | None:
         """The fault that takes what has just arrived, if one does."""
         fault = self.link.under("drop") if self.from_client else self.link.under("drop", "half_open")
         if fault is not None:
@@ -131,7 +131,7 @@ class Pipe(asyncio.Protocol):
                 self.peer._spoiled = True
         return fault
 
-    def _cut(self, fault: Fault) -> None:
+    def _cut(self, fault: LinkFault) -> None:
         """Reset the client in place of the reply that has just arrived, and only the first part of it counts."""
         client = self.peer
         if client is not None and client.transport is not None and not client.transport.is_closing():
@@ -211,7 +211,7 @@ class Pipe(asyncio.Protocol):
         self._lost = True
         if self.from_client:
             self.link.open_now -= 1
-            self.link.pipes.discard(self)
+            self.link.ends.discard(self)
         else:
             self.link.passed_on -= 1
         if exc is None and not self.link.under("hold"):
