@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,29 @@ def test_a_suite_sees_only_itself_and_what_it_is_written_against(path: Path) -> 
 def test_what_suites_share_sees_only_what_they_see(path: Path) -> None:
     allowed = {"crucible.check", "crucible.oracles", "crucible.authoring", "crucible.evidence", "pydantic"}
     assert beyond(path, allowed) == set()
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
+
+
+def needed(path: Path) -> Iterator[str]:
+    """The modules of the package that a file needs, also inside functions and for types alone: of `from a import b` the
+    module `a.b` where there is one, else `a`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            inner = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            names = [full if is_module(node.module, name) else node.module for name, full in inner.items()]
+        else:
+            continue
+        yield from (name for name in names if name.partition(".")[0] == "crucible")
+
+
+def test_no_module_needs_itself_by_way_of_others() -> None:
+    graph = {module_name(path): set(needed(path)) for path in modules("**/*.py")}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" needs ".join(reversed(error.args[1])))

@@ -180,14 +180,14 @@ async def _offer(
         return observer.recording(Problem("stopped", error.what)), (), ()
     rates = ", ".join(f"{rate:g}/s" for rate in load.rates)
     problem: Problem | None = None
-    async with lab.watched(observer, attempts=False):
-        with progress.step(f"load: {rates}{' and rising' if load.ramp else ''}", load.estimate_s):
-            try:
-                await lab.timed("load", offer())
-            except CrucibleError as error:
-                if error.fault is not Fault.AUTHOR:
-                    raise
-                problem = Problem("author", f"{error.what} ({error.where})")
+    step = progress.step(f"load: {rates}{' and rising' if load.ramp else ''}", load.estimate_s)
+    with lab.watched(observer.happened, attempts=False), step:
+        try:
+            await lab.timed("load", offer())
+        except CrucibleError as error:
+            if error.fault is not Fault.AUTHOR:
+                raise
+            problem = Problem("author", f"{error.what} ({error.where})")
     return observer.recording(problem), tuple(sent), tuple(ramp)
 
 
@@ -232,7 +232,7 @@ async def _record(plan: Plan, lab: RunningLab, scenario: Scenario, observer: Obs
     """Let one scenario observe. It may take its budget; what it raises is the author's, and both are recorded."""
     problem: Problem | None = None
     rng = Random(f"{plan.seed}/{scenario.id}")
-    async with lab.watched(observer):
+    with lab.watched(observer.happened):
         try:
             async with asyncio.timeout(scenario.budget_s):
                 await scenario.observe(observer, rng)

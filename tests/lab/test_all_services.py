@@ -137,7 +137,7 @@ def test_nobody_came_past_the_network_and_all_is_counted(booted: Booted) -> None
 def test_each_keeps_over_a_crash_what_its_card_says(booted: Booted) -> None:
     async def crash(name: str) -> None:
         observer = Observer(booted.lab, "scenario", "fault")
-        async with booted.lab.watched(observer):
+        with booted.lab.watched(observer.happened):
             await observer.crash(name, 0.1)
 
     use(booted.env, "kept")

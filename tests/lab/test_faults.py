@@ -99,7 +99,7 @@ class Grader:
 
         async def watched() -> tuple[T, tuple[FaultEvent, ...]]:
             observer = Observer(self.lab, "scenario", "fault")
-            async with self.lab.watched(observer):
+            with self.lab.watched(observer.happened):
                 result = await work(observer)
             return result, observer.recording(None).events
 

@@ -18,7 +18,7 @@ from support.solutions import temporary_folder
 from support.valkey import rules
 
 from crucible.lab import isolation, leftovers
-from crucible.lab.accounting import Accounts, crowds
+from crucible.lab.accounting import Accounts, Root, crowds
 from crucible.lab.isolation import Isolation, _openings, hand_over, isolate
 from crucible.processes.child import CROWD, Child, adopt_orphans, kill_all
 from crucible.processes.confinement import Confinement
@@ -334,7 +334,7 @@ def test_what_has_left_the_tree_still_counts_for_its_user_and_ends_with_it(base:
     found = isolated(base)
     stays = "x = b'x' * (96 << 20); print('stays', flush=True); import time; time.sleep(4723)"
     child = start(found, base, *python(SPAWNS.replace("STAYS", repr(stays))))
-    accounts = Accounts(lambda: [("web", "process", child.pid)])
+    accounts = Accounts(lambda: [Root("web", "process", child.pid)])
     try:
         eventually(lambda: "stays" in (base / "log").read_text(), 20, "the process that stays")
         accounts.sample()

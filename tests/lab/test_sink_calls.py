@@ -10,8 +10,9 @@ from support.solutions import temporary_folder, write_solution
 
 from crucible.check import SinkFault, Suite
 from crucible.evidence import Attempt, FaultEvent
-from crucible.lab.lab import RESTART_S, RunningLab, open_lab
+from crucible.lab.lab import RunningLab, open_lab
 from crucible.lab.observer import Observer
+from crucible.lab.supervision import RESTART_S
 from crucible.planning.plan import make_plan
 from crucible.planning.solution import read_solution
 
@@ -77,7 +78,7 @@ def booted() -> Iterator[Booted]:
 def test_a_worker_is_killed_in_the_middle_of_its_call(booted: Booted) -> None:
     async def strike() -> tuple[Attempt, str | None, tuple[FaultEvent, ...]]:
         observer = Observer(booted.lab, "scenario", "fault")
-        async with booted.lab.watched(observer):
+        with booted.lab.watched(observer.happened):
             async with observer.sink.fault("email", SinkFault(delay_ms=500)):
                 call = await observer.sink.next_call("email")
                 caller = await observer.sink.caller(call)
@@ -110,7 +111,7 @@ def test_a_paused_worker_is_silent_and_goes_on(booted: Booted) -> None:
             await observer.sleep(seconds)
             return {str(it.key).partition("/")[0] for it in observer.sink.attempts[first:]}
 
-        async with booted.lab.watched(observer):
+        with booted.lab.watched(observer.happened):
             async with observer.paused("worker.0"):
                 await observer.sleep(0.2)
                 meanwhile = await seen(0.5)
@@ -124,7 +125,7 @@ def test_a_paused_worker_is_silent_and_goes_on(booted: Booted) -> None:
 def test_a_worker_that_ends_by_itself_is_started_again_and_one_that_was_killed_is_not(booted: Booted) -> None:
     async def end() -> tuple[tuple[FaultEvent, ...], dict[str, int | None]]:
         observer = Observer(booted.lab, "scenario", "fault")
-        async with booted.lab.watched(observer):
+        with booted.lab.watched(observer.happened):
             (booted.lab.folder / "work" / "worker.0" / "app" / "end").touch()
             await observer.kill("worker.1")
             await observer.sleep(RESTART_S + 1.5)

@@ -77,14 +77,15 @@ class Watched:
         self._network = network
         probe = network.link(PROBE, server, 0)
         ping = server.pinger("127.0.0.1", probe)
-        self.watch = Watch(server, sees_ports(server, network.ways(server.name)))
+        by_port = sees_ports(server, network.ways(server.name))
+        self.watch = Watch(server, by_port, partial(network.network.ways, server.name))
         del ping
         (self.url,) = server.environment("127.0.0.1", network.link("web.0", server, 1)).values()
         eventually(lambda: server.clients() == [], what="the end of earlier connections")
 
     def look(self, times: int = 1) -> str | None:
         for _ in range(times):
-            self._network.runner.run(self.watch.look(partial(self._network.network.ways, self.server.name)))
+            self._network.runner.run(self.watch.look())
         return self.watch.finding
 
     def use(self, patience_s: float = 30) -> Callable[[], object]:

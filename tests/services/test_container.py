@@ -16,7 +16,7 @@ from support.solutions import temporary_folder
 
 from crucible.check import NotCausedError
 from crucible.errors import CrucibleError, Fault
-from crucible.lab.accounting import Accounts
+from crucible.lab.accounting import Accounts, Root
 from crucible.services import SERVICES, Server, locate
 
 NEVER = Retry(NoBackoff(), 0)
@@ -113,16 +113,16 @@ def test_a_crash_kills_the_container_and_a_restart_starts_it_again(box: Box) -> 
 def test_what_it_takes_is_seen_from_outside_its_container(box: Box) -> None:
     (box.folder / "id").write_text(":/")  # which every process on Linux has in its control groups
     server = box.attach()
-    accounts = Accounts(lambda: [("redis", "service", server.pid)] if server.pid is not None else [])
+    accounts = Accounts(lambda: [Root("redis", "service", server.pid)] if server.pid is not None else [])
     accounts.open()
     with as_solution(server, box) as client:
         for number in range(500):
             client.set("a", number)
     accounts.sample()
-    kind, instances, cpu_s, memory = accounts.totals()["redis"]
-    assert (kind, instances) == ("service", 1)
-    assert cpu_s > 0
-    assert memory > 1_000_000
+    total = accounts.totals()["redis"]
+    assert (total.kind, total.instances) == ("service", 1)
+    assert total.cpu_s > 0
+    assert total.peak_memory_bytes > 1_000_000
     before = server.pid
     server.crash()
     assert (before is None, server.pid) == (False, None)

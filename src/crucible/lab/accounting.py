@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -17,9 +18,32 @@ from crucible.processes.child import family
 _FIELD = re.compile(r"^(State|Uid):\s*(\w+)", re.MULTILINE)
 
 
+Kind = Literal["process", "service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The first process of a tree that is accounted for."""
+
+    subject: str
+    kind: Kind
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What one process type, or one service, has used."""
+
+    kind: Kind
+    instances: int
+    cpu_s: float
+    """Since the accounts were opened."""
+    peak_memory_bytes: int
+
+
 @dataclass
 class _Account:
-    kind: str
+    kind: Kind
     cpu_of_root: dict[int, float]
     """CPU seconds of every tree that was ever seen, by the pid of its root, as last sampled."""
     opening: float = 0.0
@@ -31,8 +55,8 @@ class _Account:
 class Accounts:
     """Sampled from time to time; a process that dies between two samples keeps what it had at the earlier one."""
 
-    def __init__(self, roots: Callable[[], Iterable[tuple[str, str, int]]]) -> None:
-        """`roots` says which trees live now: (subject, `process` or `service`, pid of the root)."""
+    def __init__(self, roots: Callable[[], Iterable[Root]]) -> None:
+        """`roots` says which trees live now."""
         self._roots = roots
         self._accounts: dict[str, _Account] = {}
         self._sampling = threading.Lock()
@@ -46,16 +70,16 @@ class Accounts:
 
     def _sample(self) -> None:
         roots = list(self._roots())
-        members = _trees([pid for _, _, pid in roots])
+        members = _trees([root.pid for root in roots])
         memory: dict[str, int] = defaultdict(int)
         living: dict[str, int] = defaultdict(int)
-        self.held = {pid: sum(map(_pss, members[pid])) for _, _, pid in roots}
-        for subject, kind, pid in roots:
-            account = self._accounts.setdefault(subject, _Account(kind, {}))
-            cpu = sum(_cpu(process) for process in members[pid])
-            account.cpu_of_root[pid] = max(cpu, account.cpu_of_root.get(pid, 0.0))
-            memory[subject] += self.held[pid]
-            living[subject] += 1
+        self.held = {root.pid: sum(map(_pss, members[root.pid])) for root in roots}
+        for root in roots:
+            account = self._accounts.setdefault(root.subject, _Account(root.kind, {}))
+            cpu = sum(_cpu(process) for process in members[root.pid])
+            account.cpu_of_root[root.pid] = max(cpu, account.cpu_of_root.get(root.pid, 0.0))
+            memory[root.subject] += self.held[root.pid]
+            living[root.subject] += 1
         for subject, account in self._accounts.items():
             account.memory = memory.get(subject, account.memory)
             account.peak_memory = max(account.peak_memory, memory[subject])
@@ -75,10 +99,10 @@ class Accounts:
         """Likewise, of each process type and each service."""
         return {subject: a.memory for subject, a in self._accounts.items()}
 
-    def totals(self) -> dict[str, tuple[str, int, float, int]]:
-        """By subject: kind, instances, CPU seconds since `open`, peak memory in bytes."""
+    def totals(self) -> dict[str, Total]:
+        """By subject."""
         return {
-            subject: (a.kind, a.instances, max(0.0, sum(a.cpu_of_root.values()) - a.opening), a.peak_memory)
+            subject: Total(a.kind, a.instances, max(0.0, sum(a.cpu_of_root.values()) - a.opening), a.peak_memory)
             for subject, a in self._accounts.items()
         }
 

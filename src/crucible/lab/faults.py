@@ -7,18 +7,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from crucible.check import NetworkFault, SinkFault
 from crucible.evidence import Attempt, FaultEvent
+from crucible.lab import sink as sinks
+from crucible.lab.instance import Running
+from crucible.lab.lab import RunningLab
 from crucible.processes.child import holder
-
-if TYPE_CHECKING:
-    from crucible.lab import sink as sinks
-    from crucible.lab.instance import Running
-    from crucible.lab.lab import RunningLab
 
 PROBE_S = 0.25
 
@@ -26,7 +23,7 @@ PROBE_S = 0.25
 class Faults:
     """Faults on behalf of one scenario; `happened` keeps each as an event."""
 
-    def __init__(self, lab: "RunningLab", happened: Callable[[FaultEvent], None]) -> None:
+    def __init__(self, lab: RunningLab, happened: Callable[[FaultEvent], None]) -> None:
         self._lab = lab
         self._happened = happened
         self.sink = _Sink(self, lab)
@@ -68,7 +65,7 @@ class Faults:
         server = self._lab.servers[service]
         counts = await asyncio.to_thread(server.operations)
         await asyncio.to_thread(server.crash)
-        self._lab.keep_counts(service, counts)
+        self._lab.tally.keep_counts(service, counts)
         gone = self._lab.now_ns()
         try:
             await self._lab.network.strike(service, "refuse")
@@ -80,7 +77,7 @@ class Faults:
 
     async def kill(self, instances: tuple[str, ...]) -> None:
         begun, in_flight, victims = self._lab.now_ns(), self._lab.client.in_flight, self._chosen(instances)
-        await self._lab.let_lie(instances)
+        await self._lab.supervisor.let_lie(instances)
         for running in victims:
             running.strike()
         killed = await asyncio.gather(*(asyncio.to_thread(running.kill) for running in victims))
@@ -96,7 +93,7 @@ class Faults:
 
     async def terminate(self, instance: str, grace_s: float) -> None:
         begun, in_flight, running = self._lab.now_ns(), self._lab.client.in_flight, self._chosen((instance,))[0]
-        await self._lab.let_lie([instance])
+        await self._lab.supervisor.let_lie([instance])
         status, killed = await asyncio.to_thread(running.terminate, grace_s)
         self.record("terminate", instance, begun, status=status, killed_after_grace=killed,
                      requests_in_flight=in_flight)  # fmt: skip
@@ -115,19 +112,19 @@ class Faults:
                 self.record("pause", running.name, begun, processes=stopped.get(running.name, 0),
                              requests_in_flight=in_flight)  # fmt: skip
 
-    def _chosen(self, instances: tuple[str, ...]) -> "list[Running]":
+    def _chosen(self, instances: tuple[str, ...]) -> list[Running]:
         return [self._lab.instances[name] for name in instances]
 
 
 class _Sink:
     """Implements `check.Sink` for one scenario."""
 
-    def __init__(self, faults: Faults, lab: "RunningLab") -> None:
+    def __init__(self, faults: Faults, lab: RunningLab) -> None:
         self._faults = faults
         self._lab = lab
 
     @property
-    def _sink(self) -> "sinks.Sink":
+    def _sink(self) -> sinks.Sink:
         assert self._lab.sink is not None, "the challenge's manifest has no `sink: true`"
         return self._lab.sink
 
@@ -163,7 +160,7 @@ class _Sink:
         return next((name for name, running in self._lab.instances.items() if running.owns(process)), None)
 
 
-def _stop(running: "Running") -> int:
+def _stop(running: Running) -> int:
     """Stop every process of its tree, those that were forked meanwhile included; how many there were."""
     before, reached = -1, 0
     while reached != before:

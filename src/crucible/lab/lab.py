@@ -4,26 +4,23 @@ import asyncio
 import os
 import shutil
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
-
-from pydantic import JsonValue
 
 from crucible import services
 from crucible.errors import CrucibleError
 from crucible.evidence import Attempt, FaultEvent, ServiceFacts, Timing, Traffic, Usage
 from crucible.lab import isolation, leftovers, network, strangers, workspace
 from crucible.lab import sink as sinks
-from crucible.lab.accounting import Accounts
 from crucible.lab.client import Client
 from crucible.lab.instance import Running
 from crucible.lab.isolation import Isolation
-from crucible.lab.observer import Observer
 from crucible.lab.strangers import Watch
+from crucible.lab.supervision import Supervisor, Told
+from crucible.lab.tally import Tally
 from crucible.planning.plan import Plan
 from crucible.processes.child import family, kill_all
 from crucible.services import SERVICES, Server, Source
@@ -31,10 +28,6 @@ from crucible.services import SERVICES, Server, Source
 T = TypeVar("T")
 KEPT_REPLIES = 64 << 20
 """Bytes of replies that a run keeps; a solution that floods the grader gets no further."""
-WATCH_S = 0.05
-SAMPLE_S = 1.0
-RESTART_S = 1.0
-STRANGERS_S = 2.0
 
 
 class RunningLab:
@@ -53,26 +46,18 @@ class RunningLab:
         self.logs = folder / "logs"
         self.logs.mkdir(mode=0o700)
         self._facts: dict[str, ServiceFacts] = {}
-        self._observers: list[Observer] = []
-        self._untold: list[FaultEvent] = []
-        """What the grader did between two scenarios."""
         self.folder = folder
         self._environ = environ
         self._hidden = hidden
         self._network: network.Network | None = None
         self._held = ExitStack()
         """What no other grade may take away meanwhile."""
-        self.accounts = Accounts(self._roots)
-        self._watches: list[Watch] = []
-        self._fallen: dict[str, float] = {}
-        """When workers ended that are to be started again, on the monotonic clock."""
-        self._reviving = asyncio.Lock()
+        self.tally = Tally(self.instances, self.servers)
+        self.supervisor = Supervisor(
+            self.instances, self.tally.accounts, lambda: self.isolation.crowded(), self.now_ns
+        )  # fmt: skip
         self.sink: sinks.Sink | None = sinks.Sink(plan.seed, self.now_ns) if plan.solution.manifest.sink else None
         self._kept = 0
-        self._traffic_before: tuple[Traffic, ...] = ()
-        self._operations_before: dict[str, dict[str, int]] = {}
-        self._operations_kept: dict[str, Counter[str]] = {}
-        """Counts that a service has forgotten since, by crashing."""
 
     @property
     def network(self) -> network.Network:
@@ -131,7 +116,8 @@ class RunningLab:
                     group.create_task(self.timed(name, self._start_server(name, source)))
         except* CrucibleError as failed:
             raise failed.exceptions[0] from None
-        await asyncio.to_thread(self.isolation.forbid, [port for it in self.servers.values() for port in it.ports])
+        past = [port for server in self.servers.values() for port in server.ports]
+        await asyncio.to_thread(self.isolation.forbid, past)
         await self.timed("boot", self._start_solution(built.result()))
 
     async def _build(self) -> Path:
@@ -156,7 +142,7 @@ class RunningLab:
         added = await asyncio.to_thread(network.added_ms, server, ping)
         by_port = await asyncio.to_thread(strangers.sees_ports, server, await self.network.ways(name))
         del ping  # and with it its connection
-        self._watches.append(Watch(server, by_port))
+        self.tally.watches.append(Watch(server, by_port, partial(self.network.ways, name)))
         self._facts[name] = ServiceFacts(name, source.words, server.version, self.delay_ms(name), round(added, 3))
 
     async def _start_solution(self, tree: Path) -> None:
@@ -175,7 +161,13 @@ class RunningLab:
         for running in instances:
             self.client.forget(running.port)
             await asyncio.to_thread(running.start)
-        await self._wait_for([running for running in instances if running.instance.answers_http])
+        try:
+            async with asyncio.TaskGroup() as group:
+                for running in instances:
+                    if running.instance.answers_http:
+                        group.create_task(running.healthy(self.client, self.plan.deadlines.boot))
+        except* CrucibleError as failed:
+            raise failed.exceptions[0] from None
 
     @property
     def _sunk(self) -> dict[str, str]:
@@ -194,161 +186,37 @@ class RunningLab:
             found |= server.environment("127.0.0.1", port)
         return found
 
-    async def _wait_for(self, instances: list[Running]) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for running in instances:
-                    group.create_task(running.healthy(self.client, self.plan.deadlines.boot))
-        except* CrucibleError as failed:
-            raise failed.exceptions[0] from None
-
     async def revive(self) -> list[FaultEvent]:
         """Start again what has ended, so that one scenario's casualties are not charged to the next."""
-        async with self._reviving:
-            self._fallen.clear()
-            dead = [running for running in self.instances.values() if running.ended is not None]
-            for running in dead:
-                await asyncio.to_thread(running.kill)
-            await self.start(dead)
-        return [FaultEvent("restarted", running.name, self.now_ns()) for running in dead]
+        return await self.supervisor.revive(self.start)
 
-    async def let_lie(self, instances: Iterable[str]) -> None:
-        """Do not start these again by itself: a scenario has ended them."""
-        async with self._reviving:
-            for name in instances:
-                self._fallen.pop(name, None)
-
-    async def _supervise(self) -> None:
-        """Start workers again that have ended by themselves, a moment later, as whatever runs them elsewhere would."""
-        due = [name for name, at in self._fallen.items() if time.monotonic() - at > RESTART_S]
-        async with self._reviving:
-            for name in due:
-                if self._fallen.pop(name, None) is not None and self.instances[name].ended is not None:
-                    await asyncio.to_thread(self.instances[name].kill)
-                    await asyncio.to_thread(self.instances[name].start)
-                    self._tell(FaultEvent("restarted", name, self.now_ns()))
-
-    @asynccontextmanager
-    async def watched(self, observer: Observer, *, attempts: bool = True) -> AsyncIterator[None]:
-        """While open, `observer` records what happens to the processes, and `attempts` at the sink are kept."""
+    @contextmanager
+    def watched(self, happened: Told, *, attempts: bool = True) -> Iterator[None]:
+        """While open, `happened` is told what becomes of the processes, and `attempts` at the sink are kept."""
         kept = self.sink if attempts else None
-        self._observers.append(observer)
         if kept is not None:
             kept.keeping += 1
-        while self._untold:
-            self._tell(self._untold.pop(0))
         try:
-            yield
-            self._notice_deaths()
+            with self.supervisor.telling(happened):
+                yield
         finally:
-            self._observers.remove(observer)
             if kept is not None:
                 kept.keeping -= 1
 
-    def _notice_deaths(self) -> None:
-        for running in self.instances.values():
-            if (death := running.death()) is not None:
-                self._tell(FaultEvent("died", running.name, self.now_ns(), detail={"status": death}))
-                if not running.instance.answers_http:
-                    self._fallen[running.name] = time.monotonic()
+    async def begin_accounts(self) -> None:
+        """Count traffic, CPU and operations from here on."""
+        await self.tally.begin(self.network)
 
-    def _tell(self, event: FaultEvent) -> None:
-        for observer in self._observers:
-            observer.happened(event)
+    async def traffic(self) -> tuple[Traffic, ...]:
+        return await self.tally.traffic(self.network)
 
-    async def watch(self) -> None:
-        """Notice deaths, bound logs and memory and sample the accounts, until cancelled."""
-        sampled = looked = time.monotonic()
-        while True:
-            self._notice_deaths()
-            await self._supervise()
-            for running in self.instances.values():
-                workspace.cut(running.log)
-            if time.monotonic() - sampled > SAMPLE_S:
-                await asyncio.to_thread(self.accounts.sample)
-                sampled = time.monotonic()
-                await self._end_what_grows()
-            if time.monotonic() - looked > STRANGERS_S:
-                looked = time.monotonic()
-                for watch in self._watches:
-                    await watch.look(partial(self.network.ways, watch.server.name))
-            await asyncio.sleep(WATCH_S)
-
-    async def watch_crowds(self) -> None:
-        """End an instance that has more processes than it may, until cancelled. Apart from `watch`, which a crowd could
-        hold up for minutes: to read a process's memory is to wait for its forks."""
-        while True:
-            for name, number in (await asyncio.to_thread(self.isolation.crowded)).items():
-                detail: dict[str, JsonValue] = {"processes": number, "most": isolation.MOST_PROCESSES}
-                why = f"it had {number} processes, and may have {isolation.MOST_PROCESSES}"
-                await self._end_for(why, FaultEvent("too_many_processes", name, self.now_ns(), detail=detail))
-            await asyncio.sleep(SAMPLE_S)
-
-    async def _end_what_grows(self) -> None:
-        """End an instance that holds more memory than it may."""
-        for running in self.instances.values():
-            held, most = self.accounts.held.get(running.pid or 0, 0), isolation.MEMORY_LIMIT
-            if held > most:
-                detail: dict[str, JsonValue] = {"held_bytes": held, "limit_bytes": most}
-                why = f"it held {held >> 20:,} MiB of memory, and may hold {most >> 20:,}"
-                await self._end_for(why, FaultEvent("out_of_memory", running.name, self.now_ns(), detail=detail))
-
-    async def _end_for(self, why: str, event: FaultEvent) -> None:
-        await asyncio.to_thread(self.instances[event.subject].end_for, why)
-        if self._observers:
-            self._tell(event)
-        else:
-            self._untold.append(event)
+    async def usage(self) -> tuple[Usage, ...]:
+        return await self.tally.usage()
 
     @property
     def bypasses(self) -> tuple[str, ...]:
         """How the solution was seen to reach services past the lab network."""
-        return tuple(finding for watch in self._watches if (finding := watch.finding) is not None)
-
-    async def footprint(self) -> dict[str, int]:
-        """Bytes that each service stores for the solution, and that the processes of each type hold."""
-        stored = {name: await asyncio.to_thread(server.footprint) for name, server in self.servers.items()}
-        await asyncio.to_thread(self.accounts.sample)
-        return {name: size for name, size in stored.items() if size is not None} | self.accounts.memory()
-
-    def keep_counts(self, service: str, counts: Mapping[str, int]) -> None:
-        """Keep what `service` has forgotten by crashing."""
-        self._operations_kept.setdefault(service, Counter()).update(counts)
-
-    async def begin_accounts(self) -> None:
-        """Count traffic, CPU and operations from here on."""
-        self._traffic_before = await self.network.traffic()
-        await asyncio.to_thread(self.accounts.open)
-        self._operations_before = await asyncio.to_thread(self._operations)
-
-    async def traffic(self) -> tuple[Traffic, ...]:
-        return network.less(await self.network.traffic(), self._traffic_before)
-
-    async def usage(self) -> tuple[Usage, ...]:
-        operations = await asyncio.to_thread(self._operations)
-        await asyncio.to_thread(self.accounts.sample)
-        totals = self.accounts.totals()
-        return tuple(
-            Usage(
-                subject, "service" if kind == "service" else "process", instances, round(cpu, 3), memory,
-                _more(operations.get(subject, {}), self._operations_before.get(subject, {})),
-            )
-            for subject, (kind, instances, cpu, memory) in totals.items()
-        )  # fmt: skip
-
-    def _operations(self) -> dict[str, dict[str, int]]:
-        return {
-            name: dict(Counter(server.operations()) + self._operations_kept.get(name, Counter()))
-            for name, server in self.servers.items()
-        }
-
-    def _roots(self) -> Iterator[tuple[str, str, int]]:
-        for running in self.instances.values():
-            if (pid := running.pid) is not None:
-                yield running.instance.type, "process", pid
-        for server in self.servers.values():
-            if server.pid is not None:
-                yield server.name, "service", server.pid
+        return self.tally.bypasses
 
     def close(self) -> None:
         """End everything that was started. Never raises; safe after a partial boot."""
@@ -392,7 +260,10 @@ async def open_lab(
     `hidden`: folders that the solution must not see.
     """
     lab = RunningLab(plan, leftovers.make_run_folder(), environ, hidden)
-    watching = [asyncio.create_task(lab.watch()), asyncio.create_task(lab.watch_crowds())]
+    watching = [
+        asyncio.create_task(watch())
+        for watch in (lab.supervisor.watch, lab.supervisor.watch_crowds, lab.tally.watch_strangers)
+    ]
     try:
         yield lab
     finally:
@@ -403,8 +274,3 @@ async def open_lab(
     for task in watching:
         if task.done() and not task.cancelled():
             task.result()  # who did not watch to the end has failed, and says how
-
-
-def _more(now: dict[str, int], before: dict[str, int]) -> dict[str, int]:
-    """What was counted since `before`, without what did not change."""
-    return {name: count - before.get(name, 0) for name, count in now.items() if count > before.get(name, 0)}

@@ -38,18 +38,18 @@ class Reading:
 async def read(lab: RunningLab, *helpers: int) -> Reading:
     """Takes some milliseconds. `helpers`: pids of further processes of the grader."""
     traffic = await lab.network.traffic()
-    await asyncio.to_thread(lab.accounts.sample)
+    await asyncio.to_thread(lab.tally.accounts.sample)
     cpu: dict[str, dict[str, float]] = {"process": {}, "service": {}}
-    for subject, (kind, _, seconds, _) in lab.accounts.totals().items():
-        cpu[kind][subject] = seconds
+    for subject, total in lab.tally.accounts.totals().items():
+        cpu[total.kind][subject] = total.cpu_s
     trips, exchanged = Counter[str](), Counter[str]()
-    for it in traffic:
-        if it.process == WEB:
-            trips[it.service] += it.round_trips
-            exchanged[it.service] += it.bytes_to_service + it.bytes_from_service
+    for way in traffic:
+        if way.process == WEB:
+            trips[way.service] += way.round_trips
+            exchanged[way.service] += way.bytes_to_service + way.bytes_from_service
     network, machine = _cpu_s(lab.network.pid), psutil.cpu_times()
     return Reading(
-        cpu["process"], cpu["service"], trips, exchanged, lab.accounts.everything(),
+        cpu["process"], cpu["service"], trips, exchanged, lab.tally.accounts.everything(),
         network, network + sum(map(_cpu_s, (os.getpid(), *helpers))), sum(machine), getattr(machine, "steal", 0.0),
         machine.user + machine.nice + machine.system,
     )  # fmt: skip

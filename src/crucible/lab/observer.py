@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
@@ -16,9 +15,7 @@ from crucible.evidence import FaultEvent, Op, Problem, Recording, Request, Resul
 from crucible.lab import untrusted
 from crucible.lab.client import Reply, encode
 from crucible.lab.faults import Faults
-
-if TYPE_CHECKING:
-    from crucible.lab.lab import RunningLab
+from crucible.lab.lab import RunningLab
 
 SHOWN_BODY = 2048
 """Bytes of a request's body that evidence keeps as they are."""
@@ -27,7 +24,7 @@ SHOWN_BODY = 2048
 class Observer:
     """Implements `check.Lab` for one scenario, and keeps its recording."""
 
-    def __init__(self, lab: "RunningLab", scenario: str, phase: str) -> None:
+    def __init__(self, lab: RunningLab, scenario: str, phase: str) -> None:
         self._lab = lab
         self._scenario = scenario
         self._phase = phase
@@ -125,7 +122,7 @@ class Observer:
         return self._faults.sink
 
     async def footprint(self) -> dict[str, int]:
-        return await self._lab.footprint()
+        return await self._lab.tally.footprint()
 
     def note(self, name: str, value: JsonValue) -> None:
         self._facts[name] = value
@@ -161,7 +158,7 @@ def _percentile(values: list[float], share: float) -> float:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else 0.0
 
 
-def _op(call: Call, body: bytes | None, reply: Reply, lab: "RunningLab") -> Op:
+def _op(call: Call, body: bytes | None, reply: Reply, lab: RunningLab) -> Op:
     result, content, error = classify(reply, call.json_reply, lab)
     return Op(
         client=call.client,
@@ -184,7 +181,7 @@ def _shown(call: Call, body: bytes | None) -> JsonValue:
     return call.body
 
 
-def classify(reply: Reply, json_reply: bool, lab: "RunningLab") -> tuple[Result, JsonValue, str | None]:
+def classify(reply: Reply, json_reply: bool, lab: RunningLab) -> tuple[Result, JsonValue, str | None]:
     """What is known of an operation from its reply, the reply's JSON, and why there is nothing definite."""
     if reply.status is None:
         return (Result.REFUSED if reply.never_sent else Result.UNKNOWN), None, reply.error

@@ -31,20 +31,22 @@ class Watch:
 
     server: Server
     by_port: bool
+    ways: Callable[[], Awaitable[Ways]]
+    """Asks the network."""
     samples: int = 0
     surplus: int = 0
     unknown: set[int] = field(default_factory=set)
 
-    async def look(self, ways: Callable[[], Awaitable[Ways]]) -> None:
-        """Take a sample; `ways` asks the network. A service that does not answer now is not looked at."""
+    async def look(self) -> None:
+        """Take a sample. A service that does not answer now is not looked at."""
         seen = await asyncio.to_thread(_clients, self.server)
         if seen is None:
             return
-        made = await ways()
+        made = await self.ways()
         self.samples += 1
         if self.by_port and not set(seen) <= made.ports:
             await asyncio.sleep(RETRY_S)  # one that is being made is known to its service first
-            self.unknown |= set(seen) - (await ways()).ports
+            self.unknown |= set(seen) - (await self.ways()).ports
         elif not self.by_port:
             self.surplus += len(seen) > made.open_now
 
