@@ -14,7 +14,8 @@ from pydantic import JsonValue
 from crucible.check import SinkFault
 from crucible.evidence import Attempt
 from crucible.lab.client import Client, Reply, encode
-from crucible.lab.sink import LARGEST, PATIENCE, SECOND_NS, Ledger, Sink
+from crucible.lab.ledger import PATIENCE, SECOND_NS, Ledger
+from crucible.lab.sink import LARGEST, Sink
 
 T = TypeVar("T")
 MS = 1_000_000

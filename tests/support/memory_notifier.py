@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from crucible.authoring.memory_lab import EPOCH_NS, MadeUp, MemoryLab, recorded
 from crucible.check import Call, SinkFault
 from crucible.evidence import Attempt, FaultEvent, Op
-from crucible.lab.sink import CALM, Ledger
+from crucible.lab.ledger import CALM, Ledger
 
 CHANNELS = ("email", "sms", "push")
 LEASE_NS, POLL_S = 4_000_000_000, 0.2
