@@ -21,11 +21,12 @@ class Result(StrEnum):
     """What the grader knows of an operation's effect."""
 
     OK = "ok"
-    """2xx: done, or durably accepted."""
+    """2xx: done, or durably accepted. 3xx, too: it was answered, and the grader follows no redirect."""
     REFUSED = "refused"
     """4xx, or no byte of the request ever left: definitely not done."""
     UNKNOWN = "unknown"
-    """5xx, timeout, reset, a reply that is not HTTP or not JSON: it may have happened, now or later."""
+    """5xx, timeout, reset, a 2xx without the JSON that the contract promises, a reply that is not HTTP or larger than
+    the grader keeps: it may have happened, now or later. A 1xx is no answer: the real one is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ class Op:
     sent_ns: int
     received_ns: int
     """When the answer was complete, or when the grader stopped waiting."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Those of the answer that can be judged (`Location`, `ETag`, …), by name in lower case, as the solution wrote
+    them; empty in evidence of an earlier version."""
 
     def field(self, name: str, kind: type[T]) -> T | None:
         """What the reply's JSON object says under `name`, where that is a `kind`: a bool is no int, an int no float.

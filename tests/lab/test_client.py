@@ -12,13 +12,14 @@ import uvloop
 from support.peers import Behaviour, reset, serving, unused_port
 
 from crucible.lab import client as client_module
-from crucible.lab.client import MAX_REPLY, Client, Reply, encode
+from crucible.lab.client import Client, Reply
+from crucible.lab.connection import MAX_REPLY, encode
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 def ask(client: Client, port: int, timeout_s: float = 5.0) -> Awaitable[Reply]:
-    request = encode("POST", "localhost", port, "/x", b'{"a": 1}', "application/json")
+    request = encode("POST", port, "/x", b'{"a": 1}')
     return client.request("127.0.0.1", port, request, timeout_s)
 
 
@@ -172,6 +173,30 @@ def test_what_is_no_whole_reply_leaves_nothing_known(parts: tuple[bytes, ...], w
     assert reply.status is None
     assert why in str(reply.error)
     assert not reply.never_sent
+
+
+@pytest.mark.parametrize(
+    ("head", "kept"),
+    [
+        (b"Location: /x\r\nX-Trace: 1\r\nSet-Cookie: a=b\r\n", {"location": "/x"}),
+        (b'ETag: "1"\r\nCACHE-CONTROL: no-store\r\n', {"etag": '"1"', "cache-control": "no-store"}),
+        (b"Allow: GET\r\nAllow: PUT\r\n", {"allow": "GET, PUT"}),
+        (b"Location: /\xe4\r\n", {"location": "/\xe4"}),
+        (b"ETag: " + b"x" * (8 << 10) + b"\r\nRetry-After: 1\r\n", {"retry-after": "1"}),
+        (b"Allow: GET\r\n" * 200, {"allow": ", ".join(["GET"] * 64)}),
+    ],
+    ids=["others-are-left", "any-case", "joined", "latin-1", "too-long", "too-many"],
+)
+def test_headers_that_can_be_judged_are_kept(head: bytes, kept: dict[str, str]) -> None:
+    reply = once(saying(b"HTTP/1.1 201 Created\r\n" + head + b"Content-Length: 2\r\n\r\n{}"))
+    assert {name: value for name, value in reply.headers.items() if name != "content-length"} == kept
+    assert (reply.status, reply.body) == (201, b"{}")
+
+
+def test_headers_of_an_interim_answer_and_after_a_body_are_not_the_answers() -> None:
+    chunks = b"Transfer-Encoding: chunked\r\nTrailer: ETag\r\n\r\n2\r\n{}\r\n0\r\nETag: late\r\n\r\n"
+    reply = once(saying(b"HTTP/1.1 103 Early Hints\r\nLocation: /early\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + chunks))
+    assert (reply.status, reply.body, reply.headers) == (200, b"{}", {})
 
 
 def test_a_reset_leaves_nothing_known() -> None:

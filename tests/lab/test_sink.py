@@ -13,7 +13,8 @@ from pydantic import JsonValue
 
 from crucible.check import SinkFault
 from crucible.evidence import Attempt
-from crucible.lab.client import Client, Reply, encode
+from crucible.lab.client import Client, Reply
+from crucible.lab.connection import encode
 from crucible.lab.ledger import PATIENCE, SECOND_NS, Ledger
 from crucible.lab.sink import LARGEST, Sink
 
@@ -151,7 +152,7 @@ def send(
 ) -> Awaitable[Reply]:
     headers = {"Idempotency-Key": key} if key is not None else {}
     content = json.dumps(body).encode()
-    request = encode("POST", "x", sink.port, f"/{channel}/send", content, "application/json", headers)
+    request = encode("POST", sink.port, f"/{channel}/send", content, headers=headers)
     return client.request("127.0.0.1", sink.port, request, timeout_s)
 
 
@@ -222,7 +223,7 @@ def test_who_was_hung_is_told_when_it_is_over_and_other_channels_go_on() -> None
 )
 def test_what_is_no_call_is_no_attempt(method: str, path: str, status: int) -> None:
     async def work(sink: Sink, client: Client) -> tuple[Reply, int]:
-        request = encode(method, "x", sink.port, path, json.dumps(TO).encode(), "application/json")
+        request = encode(method, sink.port, path, json.dumps(TO).encode())
         return await client.request("127.0.0.1", sink.port, request, 5.0), len(sink.attempts)
 
     reply, number = with_sink(work)

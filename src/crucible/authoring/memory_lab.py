@@ -219,7 +219,7 @@ def recorded(
     if status is None:
         result = Result.REFUSED if error == "connection refused" else Result.UNKNOWN
     else:
-        result = Result.UNKNOWN if status >= 500 else Result.OK if status < 300 else Result.REFUSED
+        result = Result.UNKNOWN if status >= 500 else Result.OK if status < 400 else Result.REFUSED
         error = f"answered {status}" if status >= 500 else None
     request = Request(call.method, call.path, "words" if call.raw is not None else call.body, dict(call.headers))
     return Op("grader", call.name, call.target, request, result, status, reply, error, sent_ns, received_ns)

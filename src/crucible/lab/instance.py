@@ -13,7 +13,8 @@ import psutil
 
 from crucible.errors import CrucibleError, Fault
 from crucible.lab.accounting import crowds
-from crucible.lab.client import Client, encode
+from crucible.lab.client import Client
+from crucible.lab.connection import encode
 from crucible.lab.isolation import hand_over
 from crucible.lab.workspace import cut, tail, working_copy
 from crucible.planning.plan import Instance
@@ -124,7 +125,7 @@ class Running:
             if self.ended is not None:
                 raise self._failure(self._how_it_ended(), "start the command by hand with PORT set")
             for host in ("127.0.0.1", "::1"):
-                request = encode("GET", "localhost", self.port, "/healthz", None, "")
+                request = encode("GET", self.port, "/healthz")
                 reply = await client.request(host, self.port, request, min(PROBE_S, deadline_s))
                 if reply.status == 200:
                     self.host = host

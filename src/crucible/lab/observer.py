@@ -4,16 +4,17 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
 from crucible.check import Call, Mode, NetworkFault, Sink
 from crucible.evidence import FaultEvent, Op, Problem, Recording, Request, Result
 from crucible.lab import untrusted
-from crucible.lab.client import Reply, encode
+from crucible.lab.client import Reply
+from crucible.lab.connection import encode
 from crucible.lab.faults import Faults
 from crucible.lab.lab import RunningLab
 
@@ -58,7 +59,9 @@ class Observer:
         body = call.raw
         if body is None and call.body is not None:
             body = json.dumps(call.body).encode()
-        request = encode(call.method, "localhost", running.port, call.path, body, call.content_type, call.headers)
+        request = encode(
+            call.method, running.port, call.path, body, call.content_type, headers=call.headers
+        )  # fmt: skip
         reply = await self._lab.client.request(running.host, running.port, request, call.timeout_s)
         op = _op(call, body, reply, self._lab)
         self._ops.append(op)
@@ -159,18 +162,19 @@ def _percentile(values: list[float], share: float) -> float:
 
 
 def _op(call: Call, body: bytes | None, reply: Reply, lab: RunningLab) -> Op:
-    result, content, error = classify(reply, call.json_reply, lab)
+    known = classify(reply, call.json_reply, lab.may_keep)
     return Op(
         client=call.client,
         name=call.name,
         target=call.target,
         request=Request(call.method, call.path, _shown(call, body), dict(call.headers)),
-        result=result,
+        result=known.result,
         status=reply.status,
-        reply=content,
-        error=error,
+        reply=known.content,
+        error=known.error,
         sent_ns=reply.sent_ns - lab.begun_ns,
         received_ns=reply.received_ns - lab.begun_ns,
+        headers=dict(reply.headers),
     )
 
 
@@ -181,18 +185,30 @@ def _shown(call: Call, body: bytes | None) -> JsonValue:
     return call.body
 
 
-def classify(reply: Reply, json_reply: bool, lab: RunningLab) -> tuple[Result, JsonValue, str | None]:
-    """What is known of an operation from its reply, the reply's JSON, and why there is nothing definite."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of an operation from its reply."""
+
+    result: Result
+    content: JsonValue = None
+    """The reply's JSON."""
+    error: str | None = None
+    """Why there is nothing definite."""
+
+
+def classify(reply: Reply, json_reply: bool, may_keep: Callable[[int], bool]) -> Known:
+    """As `Result` says. `json_reply`: whether the contract promises JSON with a 2xx; `may_keep` says whether a reply of
+    so many bytes still fits into what the run keeps."""
     if reply.status is None:
-        return (Result.REFUSED if reply.never_sent else Result.UNKNOWN), None, reply.error
+        return Known(Result.REFUSED if reply.never_sent else Result.UNKNOWN, error=reply.error)
     if reply.status >= 500:
-        return Result.UNKNOWN, untrusted.parse(reply.body), f"answered {reply.status}"
+        return Known(Result.UNKNOWN, untrusted.parse(reply.body), f"answered {reply.status}")
     if reply.status >= 400:
-        return Result.REFUSED, untrusted.parse(reply.body), None
-    if reply.body and not lab.may_keep(len(reply.body)):
-        return Result.UNKNOWN, None, "the replies of this run are larger than the grader keeps"
+        return Known(Result.REFUSED, untrusted.parse(reply.body))
+    if reply.body and not may_keep(len(reply.body)):
+        return Known(Result.UNKNOWN, error="the replies of this run are larger than the grader keeps")
     content = untrusted.parse(reply.body)
     if content is None and json_reply and reply.status < 300:
         start = reply.body[:60].decode("utf-8", "replace")
-        return Result.UNKNOWN, None, f"answered {reply.status} with a body that is not JSON: {start!r}"
-    return Result.OK, content, None
+        return Known(Result.UNKNOWN, error=f"answered {reply.status} with a body that is not JSON: {start!r}")
+    return Known(Result.OK, content)

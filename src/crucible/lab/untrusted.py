@@ -1,11 +1,37 @@
-"""JSON that comes from a solution, as far as evidence can hold it."""
+"""What comes from a solution, as far as evidence can hold it: JSON, and the headers that can be judged."""
 
 import json
+from collections.abc import Iterable
 
 from pydantic import JsonValue
 
 DEEPEST = 64
 """Levels of a JSON value that evidence keeps; those who read it again stop at about 200."""
+JUDGED = (
+    "accept-ranges", "allow", "cache-control", "content-disposition", "content-length", "content-range",
+    "content-type", "etag", "last-modified", "location", "retry-after",
+)  # fmt: skip
+"""The headers of a reply that evidence keeps: those that a contract can promise."""
+MOST_HEADERS, HEADER_BYTES = 64, 8 << 10
+"""How many lines of those it keeps of one reply, and how many bytes of them, names included."""
+
+
+def may_be_judged(name: bytes) -> bool:
+    return name.decode("latin-1").lower() in JUDGED
+
+
+def headers(received: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Those of a reply that can be judged, by name in lower case; several lines of one name are joined by a comma (RFC
+    9110, 5.2). A line for which there is no room any more is dropped."""
+    found: dict[str, str] = {}
+    room = HEADER_BYTES
+    for raw_name, raw_value in [line for line in received if may_be_judged(line[0])][:MOST_HEADERS]:
+        size = len(raw_name) + len(raw_value)
+        if size <= room:
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+            found[name] = f"{found[name]}, {value}" if name in found else value
+            room -= size
+    return found
 
 
 def parse(body: bytes) -> JsonValue:
