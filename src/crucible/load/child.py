@@ -1,12 +1,15 @@
 """The load's own process: `python -m crucible.load.child LOADFILE`, started and commanded by `runner`.
 
 Commands are JSON lines on standard input, each answered by one JSON line; the end of standard input ends the process.
+So does an exception of the challenge's, which is the answer then: `failed`, in words, and the `line` of LOADFILE.
 """
 
 import importlib.util
 import json
 import os
 import sys
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +28,16 @@ def user_class(path: Path) -> type[OpenModelUser]:
     sys.modules["crucible_load"] = module
     spec.loader.exec_module(module)
     own = [
-        it for it in vars(module).values()
-        if isinstance(it, type) and issubclass(it, OpenModelUser) and it.__module__ == "crucible_load"
+        made for made in vars(module).values()
+        if isinstance(made, type) and issubclass(made, OpenModelUser) and made.__module__ == "crucible_load"
     ]  # fmt: skip
     if len(own) != 1:
         raise ImportError(f"{path} must define one OpenModelUser, not {len(own)}")
     return own[0]
+
+
+LONGEST_WORDS = 300
+"""Characters of an exception's words that are handed on."""
 
 
 class Generator:
@@ -59,13 +66,32 @@ class Generator:
                 raise ValueError(f"unknown command {request}")
 
 
+def answers(path: Path) -> Iterator[dict[str, Any]]:
+    """To each command in turn; an exception is the last one."""
+    try:
+        generator = Generator(path)
+        for line in FileObject(sys.stdin.fileno(), "rb", close=False):
+            yield generator.command(json.loads(line))
+    except (Exception, SystemExit) as error:  # the load file is somebody else's code, and any failure in it is theirs
+        traceback.print_exc()
+        said = str(error).partition("\n")[0][:LONGEST_WORDS]
+        yield {"failed": f"it raised {type(error).__name__}: {said}", "line": _line_in(path, error)}
+
+
+def _line_in(path: Path, error: BaseException) -> int | None:
+    """Where in the file it was raised: the last frame, or the place of what is no Python."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return error.lineno
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return frames[-1].lineno if frames else None
+
+
 def main(path: Path) -> None:
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    said = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a challenge's own code prints is no answer
-    generator = Generator(path)
-    for line in FileObject(sys.stdin.fileno(), "rb", close=False):
-        answers.write(json.dumps(generator.command(json.loads(line))) + "\n")
-        answers.flush()
+    for answer in answers(path):
+        said.write(json.dumps(answer) + "\n")
+        said.flush()
 
 
 if __name__ == "__main__":

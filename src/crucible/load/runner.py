@@ -105,10 +105,15 @@ class Load:
         except ValueError as error:
             self.stop()
             raise self._failed("it ended, or did not answer in time") from error
+        if "failed" in answer:
+            self.stop()
+            raise self._failed(str(answer["failed"]), answer["line"])
         return answer
 
-    def _failed(self, what: str) -> CrucibleError:
+    def _failed(self, what: str, line: int | None = None) -> CrucibleError:
         where = f"{self._loadfile.parent.parent.name}/hidden/{self._loadfile.name}"
+        if line is not None:
+            where += f":{line}"
         return CrucibleError(f"the load failed: {what}", where=where, fix="see logs/load.log", fault=Fault.AUTHOR)
 
     def stop(self) -> None:
