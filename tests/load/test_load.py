@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import itertools
 import json
 import os
 import signal
@@ -19,6 +20,8 @@ from support.answering import Answering, answering
 from crucible.errors import CrucibleError, Fault
 from crucible.judging import blocks
 from crucible.load import runner
+from crucible.load.block import Send as SendOf
+from crucible.load.block import kept
 from crucible.load.runner import Load, Sent
 from crucible.processes.child import Child
 
@@ -129,6 +132,138 @@ def _one_at_a_time(base: Any, seconds: float) -> type:
             super().do_POST()
 
     return Slow
+
+
+LINKS = """
+from functools import partial
+from crucible.load.locust_user import Kept, OpenModelUser, Send
+
+class Links(OpenModelUser):
+    def prepare(self, rng, rate, replicas, number):
+        made = [Send("POST", "/links", {{"n": n}}, keep="code") for n in range({before})]
+        def made_later(index: int, kept: Kept) -> Send:
+            codes = kept["code"]
+            return Send("GET", f"/{{codes[-1] if codes else 'none'}}")
+        reads = [partial(made_later, index) for index in range(number - {within})]
+        return made, [*(Send("POST", "/links", {{"block": n}}, keep="code") for n in range({within})), *reads]
+    def outcome(self, status, reply):
+        return "found" if status == 200 else "made"
+"""
+
+
+class Links(Answering):
+    """Names each link that is made, `answer_s` later, and keeps which were read."""
+
+    def __init__(self, code: str = "code-{}", answer_s: float = 0.0) -> None:
+        super().__init__("allow")
+        taking, made, lock = self.RequestHandlerClass, itertools.count(), threading.Lock()
+        self.read: list[str] = []
+        server = self
+
+        class Naming(taking):  # type: ignore[misc, valid-type]
+            def do_GET(self) -> None:  # noqa: N802
+                if self.path != "/healthz":
+                    server.read.append(self.path)
+                super().do_GET()
+
+            def do_POST(self) -> None:  # noqa: N802
+                self._take()
+                time.sleep(answer_s)
+                with lock:
+                    self._say(201, {"code": code.format(next(made))})
+
+        self.RequestHandlerClass = Naming
+
+
+def linked(folder: Path, server: Links, *, before: int = 0, within: int = 0, count: int = 1) -> list[Sent]:
+    path = folder / "load.py"
+    path.write_text(LINKS.format(before=before, within=within))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        return send(folder, [server.url], rate=60, loadfile=path, count=count)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_request_is_made_from_what_was_put_in_place(tmp_path: Path) -> None:
+    server = Links()
+    blocks_sent = linked(tmp_path, server, before=3, count=2)
+    assert set(server.read) <= {"/code-0", "/code-1", "/code-2"}
+    assert len(server.read) == sum(map(total, blocks_sent)) > 60
+
+
+def test_a_request_is_made_from_an_earlier_answer_of_its_own_block_only(tmp_path: Path) -> None:
+    server = Links(answer_s=0.4)
+    linked(tmp_path, server, within=1, count=2)
+    assert [path for path, _ in itertools.groupby(server.read)] == ["/none", "/code-0", "/none", "/code-1"]
+
+
+def test_what_is_due_is_sent_when_no_answer_is_there_yet(tmp_path: Path) -> None:
+    server = Links(answer_s=4)
+    (sent,) = linked(tmp_path, server, within=1)
+    assert set(server.read) == {"/none"}
+    assert sent.outcomes == {"unknown": 1, "found": total(sent) - 1}
+
+
+@pytest.mark.parametrize(
+    ("code", "asked"),
+    [("a b\r\nX: 1 {}", "/a%20b%0D%0AX:%201%200"), ("\u00e4{}", "/%C3%A40"), ("x" * 300, "/none"), ("", "/none")],
+    ids=["another-line", "no-ascii", "too-long", "empty"],
+)
+def test_what_a_solution_names_is_no_more_than_a_path(tmp_path: Path, code: str, asked: str) -> None:
+    server = Links(code)
+    linked(tmp_path, server, before=1)
+    assert set(server.read) == {asked}
+
+
+@pytest.mark.parametrize(
+    ("status", "reply", "text"),
+    [
+        (201, {"id": "a"}, "a"),
+        (200, {"id": 7}, "7"),
+        (200, {"id": True}, None),
+        (200, {"id": 1.5}, None),
+        (200, {"id": ["a"]}, None),
+        (200, ["id"], None),
+        (200, None, None),
+        (302, {"id": "a"}, None),
+        (404, {"id": "a"}, None),
+    ],
+)
+def test_of_an_answer_a_text_or_a_whole_number_is_kept(status: int, reply: object, text: str | None) -> None:
+    assert kept(SendOf("GET", "/", keep="id"), status, reply) == text
+    assert kept(SendOf("GET", "/"), status, reply) is None
+
+
+@pytest.mark.parametrize(
+    ("prepare", "outcome", "what", "line"),
+    [
+        ("raise RuntimeError('oops')", "pass", "it raised RuntimeError: oops", 6),
+        ("return 5", "pass", "it raised TypeError: cannot unpack", None),
+        ("raise SystemExit", "pass", "it raised SystemExit: ", 6),
+        ("return [], [lambda kept: kept.nothing] * number", "pass", "it raised AttributeError: ", 6),
+        ("return [], [Send('POST', '/v1/check', 1)] * number", "return {}[status]", "it raised KeyError: 200", 8),
+        ("import os; os._exit(3)", "pass", "it ended, or did not answer in time", None),
+    ],
+)
+def test_what_a_load_file_raises_is_told_with_its_place(
+    tmp_path: Path, prepare: str, outcome: str, what: str, line: int | None
+) -> None:
+    with answering() as server, pytest.raises(CrucibleError, match=f": the load failed: {what}") as raised:
+        send(tmp_path, [server.url], loadfile=written(tmp_path, prepare, outcome))
+    assert raised.value.fault is Fault.AUTHOR
+    assert str(raised.value.where).endswith("load.py" if line is None else f"load.py:{line}")
+    assert ("Traceback" in (tmp_path / "load.log").read_text()) is what.startswith("it raised")
+
+
+@pytest.mark.parametrize(("text", "line"), [("\n1 / 0", 2), ("import os\n\nx = 1 +", 3), ("import nothing_so", 1)])
+def test_what_a_load_file_raises_when_it_is_read_is_told_with_its_place(tmp_path: Path, text: str, line: int) -> None:
+    path = tmp_path / "load.py"
+    path.write_text(text)
+    with answering() as server, pytest.raises(CrucibleError) as raised:
+        send(tmp_path, [server.url], loadfile=path)
+    assert str(raised.value.where).endswith(f"load.py:{line}")
 
 
 @pytest.mark.parametrize(

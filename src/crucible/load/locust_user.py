@@ -5,30 +5,27 @@ By hand a challenge's `hidden/load.py` is an ordinary locustfile: `locust -f hid
 """
 
 import gc
-import json
 import logging
 import socket
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 import gevent
 from gevent.pool import Pool
-from geventhttpclient import HTTPClient
-from hdrh.histogram import HdrHistogram
 from locust import User, constant, events, task
 
+from crucible.load.asking import MOST_AT_ONCE, Answer, Replicas, encoded
+from crucible.load.block import UNKNOWN, Block, Kept, Later, Prepared, Send, kept
 from crucible.load.schedule import arrivals
 from crucible.load.timer import Timer
 
-UNKNOWN = "unknown"
-LONGEST_US, DIGITS = 60_000_000, 3
-MOST_AT_ONCE = 4_000
-"""Requests under way, beyond which one that is due counts as unanswered at once."""
+__all__ = ["UNKNOWN", "Block", "Kept", "Later", "OpenModelUser", "Prepared", "Send"]
+
 WARM = 16
 """Connections to each replica that are open before a block begins."""
 SETTING_UP = 32
@@ -39,78 +36,37 @@ IN_FORCE_S = 1.0
 AHEAD_NS = 100_000_000
 ECHO, ECHO_S = b"x" * 200, 0.005
 """What the pacer is sent, and how often: about as much, and as often, as a design is asked something."""
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """One request of the load."""
-
-    method: str
-    path: str
-    body: Any = None
-    target: int = 0
-    """Which replica, by its index."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Further ones, such as `Idempotency-Key`."""
-    everywhere: bool = False
-    """Whether it configures: then it goes to every replica of a design that has no store to share it in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A block that can be sent without computing anything."""
-
-    seconds: float
-    due: Sequence[int]
-    sends: Sequence[Send]
-    bodies: Sequence[bytes]
-
-
-def _histogram() -> HdrHistogram:
-    return HdrHistogram(1, LONGEST_US, DIGITS)
-
-
-@dataclass
-class Block:
-    """What came of one block; as JSON, what `evidence.LoadBlock` says of it."""
-
-    started_ns: int
-    ended_ns: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    latency: HdrHistogram = field(default_factory=_histogram)
-    unanswered: HdrHistogram = field(default_factory=_histogram)
-    lag: HdrHistogram = field(default_factory=_histogram)
-    echoes: int = 0
-
-    def note(self, due_ns: int, sent_ns: int, done_ns: int, outcome: str) -> None:
-        """Count one request, from the moment that it was due."""
-        latency = self.unanswered if outcome == UNKNOWN else self.latency
-        latency.record_value(min(LONGEST_US, max(1, (done_ns - due_ns) // 1000)))
-        self.lag.record_value(min(LONGEST_US, max(1, (sent_ns - due_ns) // 1000)))
-        self.outcomes[outcome] += 1
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "started_ns": self.started_ns, "ended_ns": self.ended_ns, "outcomes": dict(self.outcomes),
-            "latency_us": _counts(self.latency), "unanswered_us": _counts(self.unanswered), "lag_us": _counts(self.lag),
-            "echoes": self.echoes,
-        }  # fmt: skip
-
-
-def _counts(histogram: HdrHistogram) -> list[tuple[int, int]]:
-    return [(int(it.value_iterated_to), int(it.count_at_value_iterated_to)) for it in histogram.get_recorded_iterator()]
+LEGAL_IN_A_PATH = "/?#[]@!$&'()*+,;=:%"
 
 
 class OpenModelUser(User):
-    """A challenge derives from it, and says what is sent and what the answers mean."""
+    """A challenge derives from it, and says what is sent and what the answers mean.
+
+    What is sent may depend on earlier answers, but never on when they come: a request with `keep="id"` keeps that field
+    of its answer, and a function in place of a request is called when it is due, with what was kept by then:
+
+        def _read(index: int, kept: Kept) -> Send:
+            ids = kept["id"]
+            return Send("GET", f"/things/{ids[index % len(ids)]}" if ids else "/things/none", label="/things/ID")
+
+        creates = [Send("POST", "/things", {"n": n}, n % replicas, keep="id") for n in range(100)]
+        return creates, [partial(_read, index) for index in range(number)]
+
+    What it returns is sent at once, whether or not an answer was there; the time that it takes counts as lateness of
+    the generator's own. Ids are the solution's words: an author's function gets texts and numbers only, and what no
+    path may hold is encoded.
+    """
 
     abstract = True
     wait_time = constant(0)
     timeout_s: ClassVar[float] = 2.0
     """A request that has no answer by then counts as unanswered."""
 
-    def prepare(self, rng: Random, rate: float, replicas: int, number: int) -> tuple[Sequence[Send], Sequence[Send]]:
-        """What has to be in place beforehand, and the `number` requests of a block, in the order of sending."""
+    def prepare(
+        self, rng: Random, rate: float, replicas: int, number: int
+    ) -> tuple[Sequence[Send], Sequence[Send | Later]]:
+        """What has to be in place beforehand, and the `number` requests of a block, in the order of sending; those may
+        be functions, as said above."""
         raise NotImplementedError
 
     def outcome(self, status: int, reply: Any) -> str:
@@ -118,8 +74,10 @@ class OpenModelUser(User):
         raise NotImplementedError
 
     def on_start(self) -> None:
-        self._clients: list[HTTPClient] = []
+        self._replicas = Replicas([], self.timeout_s)
         self._in_place: set[tuple[str, str, int, bytes]] = set()
+        self._put: dict[str, list[str]] = defaultdict(list)
+        """What was kept of what was put in place."""
         self._blocks = 0
         self._pacer: socket.socket | None = None
         self.shared = False
@@ -127,9 +85,8 @@ class OpenModelUser(User):
 
     def connect(self, urls: Sequence[str], *, shared: bool = False) -> None:
         """The replicas to send to, and whether they share a store, so that one of them is enough to configure all."""
-        for client in self._clients:
-            client.close()
-        self._clients, self.shared = [_client(url, self.timeout_s) for url in urls], shared
+        self._replicas.close()
+        self._replicas, self.shared = Replicas(urls, self.timeout_s), shared
 
     def keep_pace(self, port: int) -> None:
         """From now on have a pacer on this port echo while blocks are sent."""
@@ -151,23 +108,23 @@ class OpenModelUser(User):
         before: list[Send] = []
         for rate, seconds, seed in blocks:
             due = arrivals(rate, seconds, seed, part=part, parts=parts)
-            first, sends = self.prepare(Random(f"load/{seed}"), rate, len(self._clients), len(due))
+            first, sends = self.prepare(Random(f"load/{seed}"), rate, len(self._replicas), len(due))
             before += first
-            prepared.append(Prepared(seconds, due, sends, [_body(send) for send in sends]))
+            prepared.append(
+                Prepared(seconds, due, sends, [encoded(send) if isinstance(send, Send) else b"" for send in sends])
+            )
         waiting = []
         for send in before:
-            body = _body(send)
-            for target in range(len(self._clients)) if send.everywhere and not self.shared else (send.target,):
+            body = encoded(send)
+            for target in range(len(self._replicas)) if send.everywhere and not self.shared else (send.target,):
                 if (one := (send.method, send.path, target, body)) not in self._in_place:
                     self._in_place.add(one)
-                    waiting.append((Send(send.method, send.path, target=target, headers=send.headers), body))
+                    waiting.append((replace(send, target=target), body))
         if waiting:
             pool = Pool(SETTING_UP)
-            with gevent.Timeout(
-                SET_UP_WITHIN_S, False
-            ):  # a design that hangs is asked no more; its blocks will show it
+            with gevent.Timeout(SET_UP_WITHIN_S, False):  # who hangs is asked no more; the blocks will show it
                 for send, body in waiting:
-                    pool.spawn(self._request, send, body)
+                    pool.spawn(self._ask, send, body, self._put)
                 pool.join()
             pool.kill()
             gevent.sleep(IN_FORCE_S)
@@ -175,22 +132,27 @@ class OpenModelUser(User):
 
     def block(self, prepared: Prepared) -> Block:
         """Send one block: each request at its moment, whatever has become of the earlier ones."""
-        warm = [Send("GET", "/healthz", target=index) for index in range(len(self._clients))]
-        gevent.joinall([gevent.spawn(self._request, send, b"") for send in warm * WARM])
+        warm = [Send("GET", "/healthz", target=index) for index in range(len(self._replicas))]
+        gevent.joinall([gevent.spawn(self._ask, send, b"", self._put) for send in warm * WARM])
         gc.collect()
         gc.freeze()
         start = time.monotonic_ns() + AHEAD_NS
-        block = Block(start)
+        block, seen = Block(start), defaultdict(list, {name: list(values) for name, values in self._put.items()})
         under_way: set[gevent.Greenlet] = set()
         echoing = gevent.spawn(self._echo, block)
         with Timer() as timer:
             for offset, send, body in zip(prepared.due, prepared.sends, prepared.bodies, strict=True):
+                if block.failure is not None:
+                    raise block.failure
                 due_ns = start + offset
                 timer.sleep_until(due_ns)
                 if len(under_way) >= MOST_AT_ONCE:
                     block.note(due_ns, due_ns, due_ns + self._timeout_ns, UNKNOWN)
                     continue
-                greenlet = gevent.spawn(self._one, block, due_ns, send, body)
+                if not isinstance(send, Send):
+                    send = _made(send, seen)
+                    body = encoded(send)
+                greenlet = gevent.spawn(self._one, block, due_ns, send, body, seen)
                 under_way.add(greenlet)
                 greenlet.rawlink(under_way.discard)
             timer.sleep_until(start + int(prepared.seconds * 1e9))
@@ -199,43 +161,39 @@ class OpenModelUser(User):
         gevent.joinall(list(under_way), timeout=2 * self.timeout_s)
         gevent.killall(list(under_way))
         gc.unfreeze()
+        if block.failure is not None:
+            raise block.failure
         return block
 
     @property
     def _timeout_ns(self) -> int:
         return int(self.timeout_s * 1e9)
 
-    def _one(self, block: Block, due_ns: int, send: Send, body: bytes) -> None:
-        sent_ns, outcome, size = time.monotonic_ns(), UNKNOWN, 0
+    def _one(self, block: Block, due_ns: int, send: Send, body: bytes, seen: dict[str, list[str]]) -> None:
+        sent_ns, outcome = time.monotonic_ns(), UNKNOWN
+        answer: Answer | None = None
         with gevent.Timeout(self.timeout_s, False):
-            outcome, size = self._request(send, body)
+            answer = self._ask(send, body, seen)
         done_ns = time.monotonic_ns()
+        if answer is not None and answer.status < 500:
+            try:
+                outcome = self.outcome(answer.status, answer.reply)
+            except Exception as error:  # the challenge's own; `block` raises it
+                block.failure = error
         block.note(due_ns, sent_ns, done_ns, outcome)
         if self.environment.runner is not None:  # by hand; the grader's own counts are enough, and cost less
             self.environment.events.request.fire(
-                request_type=send.method, name=f"{send.path.split('?')[0]}: {outcome}", context={},
-                response_time=(done_ns - due_ns) / 1e6, response_length=size,
+                request_type=send.method, name=f"{send.label or send.path.split('?')[0]}: {outcome}", context={},
+                response_time=(done_ns - due_ns) / 1e6, response_length=answer.size if answer is not None else 0,
                 exception=ConnectionError("no answer that counts") if outcome == UNKNOWN else None,
             )  # fmt: skip
 
-    def _request(self, send: Send, body: bytes) -> tuple[str, int]:
-        """The outcome, and the size of the reply. Never raises for anything the other side does."""
-        headers = {**send.headers, "Content-Type": "application/json"} if body else dict(send.headers)
-        try:
-            response = self._clients[send.target].request(send.method, send.path, body=body, headers=headers)
-            content = response.read()
-        except gevent.Timeout:
-            raise
-        except Exception:  # each way in which a peer can fail has an exception of its own in this client
-            return UNKNOWN, 0
-        status = int(response.status_code)
-        if status >= 500:
-            return UNKNOWN, len(content)
-        try:
-            reply = json.loads(content)
-        except (ValueError, RecursionError):
-            reply = None
-        return self.outcome(status, reply), len(content)
+    def _ask(self, send: Send, body: bytes, seen: dict[str, list[str]]) -> Answer | None:
+        """The answer, of which `seen` is given what is to be kept."""
+        answer = self._replicas.ask(send, body)
+        if answer is not None and (value := kept(send, answer.status, answer.reply)) is not None:
+            seen[send.keep].append(value)
+        return answer
 
     @task
     def go_on(self) -> None:
@@ -253,17 +211,10 @@ class OpenModelUser(User):
         )  # fmt: skip
 
 
-def _body(send: Send) -> bytes:
-    return b"" if send.body is None else json.dumps(send.body).encode()
-
-
-def _client(url: str, timeout_s: float) -> HTTPClient:
-    parts = urlsplit(url)
-    name = parts.hostname or "127.0.0.1"
-    return HTTPClient(
-        name, parts.port or 80, concurrency=MOST_AT_ONCE, connection_timeout=timeout_s, network_timeout=timeout_s,
-        disable_ipv6=":" not in name,
-    )  # fmt: skip
+def _made(later: Later, seen: Kept) -> Send:
+    """The request that is due now; what a solution named may hold anything, and a path may not."""
+    send = later(seen)
+    return replace(send, path=quote(send.path, safe=LEGAL_IN_A_PATH))
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]

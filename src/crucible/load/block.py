@@ -1,0 +1,97 @@
+"""A block of load: what is to be sent, what it may be made from, and what came of it."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hdrh.histogram import HdrHistogram
+
+UNKNOWN = "unknown"
+LONGEST_US, DIGITS = 60_000_000, 3
+LONGEST_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One request of the load."""
+
+    method: str
+    path: str
+    body: Any = None
+    target: int = 0
+    """Which replica, by its index."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further ones, such as `Idempotency-Key`."""
+    everywhere: bool = False
+    """Whether it configures: then it goes to every replica of a design that has no store to share it in."""
+    keep: str = ""
+    """A field of the reply, such as `id`: with a 2xx its text, or its whole number, is kept for requests that are due
+    later."""
+    label: str = ""
+    """What Locust's statistics call it, by hand; its path, if empty."""
+
+
+Kept = Mapping[str, Sequence[str]]
+"""What was kept so far, by name of field, in the order in which the answers came: of what was put in place, and of this
+block. A name of which nothing is there yet has an empty sequence."""
+Later = Callable[[Kept], Send]
+"""A request that is made when it is due, from what was kept by then; it must have one to send where nothing was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A block that can be sent without computing anything, but for what depends on answers."""
+
+    seconds: float
+    due: Sequence[int]
+    sends: Sequence[Send | Later]
+    bodies: Sequence[bytes]
+    """Empty where the request is made later."""
+
+
+def kept(send: Send, status: int, reply: Any) -> str | None:
+    """What there is to keep of an answer; the reply may be anything."""
+    if not send.keep or not 200 <= status < 300 or not isinstance(reply, dict):
+        return None
+    value = reply.get(send.keep)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return value if isinstance(value, str) and 0 < len(value) <= LONGEST_KEPT else None
+
+
+def _histogram() -> HdrHistogram:
+    return HdrHistogram(1, LONGEST_US, DIGITS)
+
+
+@dataclass
+class Block:
+    """What came of one block; as JSON, what `evidence.LoadBlock` says of it."""
+
+    started_ns: int
+    ended_ns: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    latency: HdrHistogram = field(default_factory=_histogram)
+    unanswered: HdrHistogram = field(default_factory=_histogram)
+    lag: HdrHistogram = field(default_factory=_histogram)
+    echoes: int = 0
+    failure: Exception | None = None
+    """What the challenge's own code raised of an answer."""
+
+    def note(self, due_ns: int, sent_ns: int, done_ns: int, outcome: str) -> None:
+        """Count one request, from the moment that it was due."""
+        latency = self.unanswered if outcome == UNKNOWN else self.latency
+        latency.record_value(min(LONGEST_US, max(1, (done_ns - due_ns) // 1000)))
+        self.lag.record_value(min(LONGEST_US, max(1, (sent_ns - due_ns) // 1000)))
+        self.outcomes[outcome] += 1
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "started_ns": self.started_ns, "ended_ns": self.ended_ns, "outcomes": dict(self.outcomes),
+            "latency_us": _counts(self.latency), "unanswered_us": _counts(self.unanswered), "lag_us": _counts(self.lag),
+            "echoes": self.echoes,
+        }  # fmt: skip
+
+
+def _counts(histogram: HdrHistogram) -> list[tuple[int, int]]:
+    return [(int(it.value_iterated_to), int(it.count_at_value_iterated_to)) for it in histogram.get_recorded_iterator()]
