@@ -284,7 +284,7 @@ def _install(names: tuple[str, ...], yes: bool) -> int:
     if steps and not yes:
         click.confirm("Run this?", abort=True)
     for step in steps:
-        install.run(step)
+        install.run(step, os.environ)
     return _show_services()
 
 

@@ -30,6 +30,8 @@ SERVER_USER = "nobody"
 """Who servers run as where the grader is root: PostgreSQL refuses to be root, and none needs to be."""
 CROWD = 100
 """Processes; with more than that, something may be forking without end."""
+PLAIN: Mapping[str, str] = {"PATH": os.defpath, "LC_ALL": "C"}
+"""An environment in which programs of the system are found, and nothing of the user's."""
 _started: set[int] = set()
 _starting = threading.Lock()
 """Held while a process is started, so that nobody takes it for an orphan before it is known."""
@@ -71,7 +73,7 @@ class Child:
         *,
         cwd: Path,
         log: Path,
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str] = PLAIN,
         as_server: bool = False,
         confined: Confinement | None = None,
         stdin: int = subprocess.DEVNULL,
@@ -95,7 +97,7 @@ class Child:
             popen = subprocess.Popen(
                 list(command),
                 cwd=cwd,
-                env=dict(env) if env is not None else {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+                env=dict(env),
                 stdin=stdin,
                 stdout=output if stdout is None else stdout,
                 stderr=output,
@@ -106,7 +108,7 @@ class Child:
                 preexec_fn=prepare if _LIBC is not None else None,
             )
             _started.add(popen.pid)
-        return cls(popen, env.get("HOME") if env else None, confined.uid if confined else None)
+        return cls(popen, env.get("HOME"), confined.uid if confined else None)
 
     @property
     def popen(self) -> subprocess.Popen[bytes]:

@@ -1,7 +1,9 @@
 """The backing services, one module each, and this one dict of them."""
 
+import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from crucible.errors import CrucibleError, Fault
@@ -20,7 +22,8 @@ __all__ = ["SERVICES", "Server", "Service", "Source", "find", "locate", "start",
 def find(name: str, environ: Mapping[str, str]) -> Source | None:
     """Where the server for `name` would come from: a URL, a program, a container of a Docker engine, a stand-in."""
     service = SERVICES[name]
-    return service.locate(environ) or container.engine(IMAGES[name], environ) or service.locate_last(environ)
+    source = service.locate(environ) or container.engine(IMAGES[name], environ) or service.locate_last(environ)
+    return replace(source, search_path=environ.get("PATH", os.defpath)) if source is not None else None
 
 
 def locate(name: str, environ: Mapping[str, str]) -> Source:

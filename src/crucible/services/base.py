@@ -4,7 +4,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
@@ -26,11 +26,18 @@ class Source:
     """The URL of an attached server, the path of the server's program, or the name of an image."""
     container: str | None = None
     """The id of the container that an attached server runs in, where it is known."""
+    search_path: str = field(default=os.defpath, compare=False)
+    """The PATH of the environment that it was found in."""
 
     @property
     def has_url(self) -> bool:
         """Whether `location` is the URL of a server that runs already."""
         return self.kind in ("attached", "docker")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the server's program is started with: the PATH, for one that is a script, and nothing of a user's."""
+        return {"PATH": self.search_path, "LC_ALL": "C"}
 
     @property
     def words(self) -> str:

@@ -1,7 +1,6 @@
 """Getting a server that this machine lacks, through the package manager that it has. Says first what it will do."""
 
 import importlib
-import os
 import shlex
 import shutil
 import subprocess
@@ -73,7 +72,7 @@ def _commands(service: Service, environ: Mapping[str, str], root: bool) -> tuple
     return None
 
 
-def run(step: Step) -> None:
+def run(step: Step, environ: Mapping[str, str]) -> None:
     """Carry it out. Raises a CrucibleError where a command fails, or where there is no server even then."""
     for command in step.commands:
         try:
@@ -83,7 +82,7 @@ def run(step: Step) -> None:
         if status != 0:
             raise _failed(step, command, f"it ended with status {status}")
     importlib.invalidate_caches()
-    if (step.service.locate(os.environ) or step.service.locate_last(os.environ)) is None:
+    if (step.service.locate(environ) or step.service.locate_last(environ)) is None:
         raise _failed(step, step.commands[-1], "it ended well, and yet there is no server")
 
 

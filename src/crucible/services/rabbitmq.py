@@ -4,7 +4,6 @@ The grader speaks to its management API, and reads its counts as Prometheus does
 host of its own, which hold nothing else.
 """
 
-import os
 import re
 import secrets
 import weakref
@@ -226,7 +225,7 @@ class _Started(_RabbitMQ):
             (folder / name).chmod(0o444)  # the folder itself is the server user's alone
         self._env = {
             "HOME": str(folder),
-            "PATH": os.environ.get("PATH", os.defpath),
+            "PATH": source.search_path,
             "LC_ALL": "C.UTF-8",
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(mapper),

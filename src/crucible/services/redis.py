@@ -174,7 +174,10 @@ class _Started(_Valkey):
         self.pid = None
 
     def restart(self) -> None:
-        self._child = Child.start(self._command, cwd=self._folder, log=self._folder / "server.log", as_server=True)
+        self._child = Child.start(
+            self._command, cwd=self._folder, log=self._folder / "server.log", env=self.source.environment,
+            as_server=True,
+        )  # fmt: skip
         self.pid = self._child.pid
         wait_until(self._answers, START_S, self._child, "valkey-server")
 
