@@ -12,8 +12,10 @@ import pytest
 from support.solutions import listing
 
 from crucible.errors import CrucibleError, Fault
-from crucible.lab import workspace
-from crucible.lab.workspace import build, build_environment, working_copy
+from crucible.lab import builds, logs
+from crucible.lab.builds import Wanted, build
+from crucible.lab.environment import build_environment
+from crucible.lab.workspace import working_copy
 from crucible.processes.confinement import Confinement
 
 DEADLINE_S = 20.0
@@ -37,9 +39,12 @@ class Learner:
             return await self.used(held, command, deadline_s)
 
     async def used(self, held: ExitStack, command: str | None = None, deadline_s: float = DEADLINE_S) -> Path:
-        return await build(
-            self.folder, command or self.command, self.environ, self.log, deadline_s, Confinement(), held
-        )
+        wanted = Wanted(self.folder, command or self.command, self.log, deadline_s, Confinement())
+        return await build(wanted, self.environ, held)
+
+    def plain(self, folder: Path) -> Wanted:
+        """What needs no build."""
+        return Wanted(folder, None, self.log, DEADLINE_S, Confinement())
 
     def build(self, command: str | None = None, deadline_s: float = DEADLINE_S) -> Path:
         return asyncio.run(self.built(command, deadline_s))
@@ -71,10 +76,11 @@ def test_a_second_process_finds_the_build(learner: Learner) -> None:
     tree = learner.build()
     program = (
         "import asyncio, os, sys; from pathlib import Path\n"
-        "from crucible.processes.confinement import Confinement; from crucible.lab.workspace import build\n"
+        "from crucible.processes.confinement import Confinement; from crucible.lab.builds import Wanted, build\n"
         "folder, command, log = sys.argv[1:]\n"
         "from contextlib import ExitStack; held = ExitStack()\n"
-        "print(asyncio.run(build(Path(folder), command, dict(os.environ), Path(log), 20.0, Confinement(), held)))"
+        "wanted = Wanted(Path(folder), command, Path(log), 20.0, Confinement())\n"
+        "print(asyncio.run(build(wanted, dict(os.environ), held)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(learner.folder), learner.command, str(learner.log)],
@@ -159,16 +165,16 @@ def test_two_builds_of_the_same_tree_at_once_make_one(learner: Learner) -> None:
 
 
 def test_only_the_newest_builds_are_kept(learner: Learner) -> None:
-    for number in range(workspace.KEPT_BUILDS + 3):
+    for number in range(builds.KEPT_BUILDS + 3):
         tree = learner.build(f"true {number}")
-    assert len(learner.cached) == workspace.KEPT_BUILDS
+    assert len(learner.cached) == builds.KEPT_BUILDS
     assert tree.is_dir()
 
 
 def test_a_build_that_another_grade_uses_is_kept(learner: Learner) -> None:
     with ExitStack() as held:
         trees = [asyncio.run(learner.used(held)), asyncio.run(learner.used(held))]
-        for number in range(workspace.KEPT_BUILDS + 3):
+        for number in range(builds.KEPT_BUILDS + 3):
             learner.build(f"true {number}")
         assert all((tree / ".venv" / "bin" / "tool").is_file() for tree in trees)
     learner.build("true once more")
@@ -177,7 +183,7 @@ def test_a_build_that_another_grade_uses_is_kept(learner: Learner) -> None:
 
 def test_a_solution_without_a_build_is_copied(learner: Learner) -> None:
     with ExitStack() as held:
-        tree = asyncio.run(build(learner.folder, None, learner.environ, learner.log, DEADLINE_S, Confinement(), held))
+        tree = asyncio.run(build(learner.plain(learner.folder), learner.environ, held))
     assert (tree / "app.py").read_text() == "print()\n"
 
 
@@ -221,7 +227,7 @@ def test_links_fifos_and_sockets_neither_hang_nor_lead_out(learner: Learner) -> 
     with socket.socket(socket.AF_UNIX) as listener, ExitStack() as held:
         with suppress(OSError):  # its path may be too long for one
             listener.bind(str(folder / "s"))
-        tree = asyncio.run(build(folder, None, learner.environ, learner.log, DEADLINE_S, Confinement(), held))
+        tree = asyncio.run(build(learner.plain(folder), learner.environ, held))
     assert sorted(path.name for path in tree.iterdir()) == ["app.py", "away", "file", "loop", "nowhere"]
     assert all((tree / name).is_symlink() for name in ("away", "file", "loop", "nowhere"))
     working_copy(tree, learner.base / "copy")
@@ -230,7 +236,7 @@ def test_links_fifos_and_sockets_neither_hang_nor_lead_out(learner: Learner) -> 
 
 
 def test_too_many_files_are_refused(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspace, "MAX_FILES", 3)
+    monkeypatch.setattr(builds, "MAX_FILES", 3)
     for number in range(4):
         (learner.folder / str(number)).touch()
     with pytest.raises(CrucibleError, match="5 files") as told:
@@ -240,7 +246,7 @@ def test_too_many_files_are_refused(learner: Learner, monkeypatch: pytest.Monkey
 
 def test_too_much_is_refused_without_being_read(learner: Learner) -> None:
     with (learner.folder / "huge").open("wb") as file:
-        file.truncate(workspace.MAX_BYTES + 1)
+        file.truncate(builds.MAX_BYTES + 1)
     with pytest.raises(CrucibleError, match="256 MiB are too much"):
         learner.build()
 
@@ -314,11 +320,11 @@ def test_a_build_sees_its_own_home_and_no_token(learner: Learner) -> None:
 
 
 def test_a_log_keeps_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspace, "LOG_LIMIT", 1000)
+    monkeypatch.setattr(logs, "LOG_LIMIT", 1000)
     log = tmp_path / "log"
     log.write_bytes(b"a" * 600 + b"b" * 600)
-    workspace.cut(log)
+    logs.cut(log)
     assert log.read_bytes() == b"a" * 500
-    workspace.cut(tmp_path / "none")
-    assert workspace.tail(log, 3) == "aaa"
-    assert workspace.tail(tmp_path / "none") == ""
+    logs.cut(tmp_path / "none")
+    assert logs.tail(log, 3) == "aaa"
+    assert logs.tail(tmp_path / "none") == ""

@@ -16,7 +16,8 @@ from crucible.lab.accounting import crowds
 from crucible.lab.client import Client
 from crucible.lab.connection import encode
 from crucible.lab.isolation import hand_over
-from crucible.lab.workspace import cut, tail, working_copy
+from crucible.lab.logs import cut, tail
+from crucible.lab.workspace import working_copy
 from crucible.planning.plan import Instance
 from crucible.processes.child import Child
 from crucible.processes.confinement import Confinement

@@ -13,7 +13,7 @@ from typing import TypeVar
 from crucible import services
 from crucible.errors import CrucibleError
 from crucible.evidence import Attempt, FaultEvent, ServiceFacts, Timing, Traffic, Usage
-from crucible.lab import isolation, leftovers, network, strangers, workspace
+from crucible.lab import builds, environment, isolation, leftovers, logs, network, strangers
 from crucible.lab import sink as sinks
 from crucible.lab.client import Client
 from crucible.lab.instance import Running
@@ -99,12 +99,12 @@ class RunningLab:
         sources = {name: services.locate(name, self._environ) for name in self.plan.solution.services}
         if os.geteuid() == 0:
             os.umask(0o022)  # the solution's users are to get through what is made from here on
-        builds, home = workspace.build_folders(self._environ)
+        kept, home = environment.build_folders(self._environ)
         work = self.folder / "work"
         work.mkdir(mode=0o711)
-        tools = workspace.tools(self._environ)
+        tools = environment.tools(self._environ)
         self.isolation = await asyncio.to_thread(
-            isolation.isolate, self.folder, [work, builds, home], tools, self._hidden
+            isolation.isolate, self.folder, [work, kept, home], tools, self._hidden
         )
         if self.sink is not None:
             await self.sink.start()
@@ -122,10 +122,10 @@ class RunningLab:
 
     async def _build(self) -> Path:
         solution = self.plan.solution
-        return await workspace.build(
-            solution.folder, solution.build, self._environ, self.logs / "build.log", self.plan.deadlines.build,
-            self.isolation.builder, self._held,
-        )  # fmt: skip
+        wanted = builds.Wanted(
+            solution.folder, solution.build, self.logs / "build.log", self.plan.deadlines.build, self.isolation.builder
+        )
+        return await builds.build(wanted, self._environ, self._held)
 
     async def _start_server(self, name: str, source: Source) -> None:
         folder = self.folder / "services" / name
@@ -147,7 +147,7 @@ class RunningLab:
 
     async def _start_solution(self, tree: Path) -> None:
         for instance in self.plan.instances:
-            env = {"PATH": workspace.search_path(self._environ), **self.plan.solution.manifest.settings, **self._sunk}
+            env = {"PATH": environment.search_path(self._environ), **self.plan.solution.manifest.settings, **self._sunk}
             for server in self.servers.values():
                 port = await self.network.link(instance.name, server, self.delay_ms(server.name))
                 env |= server.environment("127.0.0.1", port)
@@ -238,24 +238,12 @@ class RunningLab:
         self._held.close()
         self.isolation.lift()
 
-    def keep_logs(self, target: Path) -> None:
-        """Move the logs to `target`, in place of earlier ones, and remove everything else that the run made."""
-        for log in self.folder.glob("services/*/server.log"):
-            shutil.copyfile(log, self.logs / f"{log.parent.name}.log")
-        shutil.rmtree(target, ignore_errors=True)
-        for log in self.logs.iterdir():
-            workspace.cut(log)
-        with suppress(OSError):
-            shutil.copytree(self.logs, target, symlinks=True)
-            target.chmod(0o755)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 @asynccontextmanager
 async def open_lab(
-    plan: Plan, logs: Path, environ: Mapping[str, str], hidden: Sequence[Path] = ()
+    plan: Plan, kept_logs: Path, environ: Mapping[str, str], hidden: Sequence[Path] = ()
 ) -> AsyncIterator[RunningLab]:
-    """A lab to boot for `plan`; whatever ends the block, nothing of it stays but the logs, in `logs`.
+    """A lab to boot for `plan`; whatever ends the block, nothing of it stays but the logs, in `kept_logs`.
 
     `hidden`: folders that the solution must not see.
     """
@@ -270,7 +258,8 @@ async def open_lab(
         for task in watching:
             task.cancel()
         lab.close()
-        lab.keep_logs(logs)
+        logs.keep(lab.folder, kept_logs)
+        shutil.rmtree(lab.folder, ignore_errors=True)
     for task in watching:
         if task.done() and not task.cancelled():
             task.result()  # who did not watch to the end has failed, and says how

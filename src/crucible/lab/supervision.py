@@ -11,7 +11,7 @@ from crucible.evidence import FaultEvent
 from crucible.lab.accounting import Accounts
 from crucible.lab.instance import Running
 from crucible.lab.isolation import MEMORY_LIMIT, MOST_PROCESSES
-from crucible.lab.workspace import cut
+from crucible.lab.logs import cut
 
 WATCH_S = 0.05
 SAMPLE_S = 1.0
