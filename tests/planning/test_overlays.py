@@ -82,15 +82,9 @@ def _content(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def test_a_reference_may_be_an_overlay_and_none_is_laid_over_itself(flaw: Path, tmp_path: Path) -> None:
-    references = flaw.parents[1] / "references"
-    (references / "sibling").mkdir()
-    (references / "sibling" / "overlay.yaml").write_text("reference: good\nstory: It is like it.\n")
-    (references / "sibling" / "more.py").write_text("more\n")
-    (flaw / "overlay.yaml").write_text("reference: sibling\nstory: It is wrong.\n")
-    assert sorted(path.name for path in lay_out(flaw, tmp_path / "out").iterdir()) == [
-        "app.py", "crucible.yaml", "more.py",
-    ]  # fmt: skip
-    (references / "good" / "overlay.yaml").write_text("reference: sibling\nstory: It is like it, too.\n")
-    with pytest.raises(CrucibleError, match="laid over itself"):
-        lay_out(flaw, tmp_path / "again")
+def test_a_reference_is_whole(flaw: Path, tmp_path: Path) -> None:
+    reference = flaw.parents[1] / "references" / "good"
+    (reference / "overlay.yaml").write_text("reference: other\nstory: It is like it.\n")
+    with pytest.raises(CrucibleError, match="the reference `good` is an overlay") as caught:
+        lay_out(reference, tmp_path / "out")
+    assert caught.value.fault is Fault.AUTHOR

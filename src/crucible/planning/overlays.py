@@ -1,4 +1,4 @@
-"""A solution that is another one with a few lines changed: a flaw, a variant that is right, a reference's sibling."""
+"""A solution that is a reference with a few lines changed: a flaw, or a variant that is right."""
 
 import shutil
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from crucible.planning import yamlfile
 
 _STRICT = ConfigDict(extra="forbid")
 FILE = "overlay.yaml"
+REFERENCES = "references"
+_UNWANTED = shutil.ignore_patterns(FILE, ".crucible", "__pycache__", ".venv", "node_modules")
 
 
 @dataclass(frozen=True)
@@ -38,35 +40,42 @@ class Overlay:
 
 
 def read_overlay(folder: Path) -> Overlay | None:
-    """Read `folder/overlay.yaml`; anything wrong in it is the author's. None where the folder is a whole solution."""
+    """Read `folder/overlay.yaml`; anything wrong in it is the author's. None where the folder is a whole solution, as
+    every reference is."""
     path = folder / FILE
-    return yamlfile.read(path, Overlay, fault=Fault.AUTHOR) if path.is_file() else None
+    if not path.is_file():
+        return None
+    if folder.parent.name == REFERENCES:
+        fix = "write the whole solution into its folder: a reference is there to be read"
+        raise _mistake(folder, f"the reference `{folder.name}` is an overlay", fix)
+    return yamlfile.read(path, Overlay, fault=Fault.AUTHOR)
 
 
 def lay_out(folder: Path, target: Path) -> Path:
     """Write the solution in `folder`, whole, into `target`, which must not exist; returns `target`."""
-    return _lay_out(folder, target, ())
-
-
-def _lay_out(folder: Path, target: Path, above: tuple[str, ...]) -> Path:
     overlay = read_overlay(folder)
-    unwanted = shutil.ignore_patterns(FILE, ".crucible", "__pycache__", ".venv", "node_modules")
     if overlay is not None:
-        reference = folder.parents[1] / "references" / overlay.reference
-        if not (reference / "crucible.yaml").is_file() and not (reference / FILE).is_file():
+        reference = folder.parents[1] / REFERENCES / overlay.reference
+        if not (reference / "crucible.yaml").is_file():
             raise _mistake(folder, f"there is no reference `{overlay.reference}`", "name a folder of references/")
-        if overlay.reference in above:
-            raise _mistake(folder, f"`{overlay.reference}` is laid over itself", "lay one of them over nothing")
-        _lay_out(reference, target, (*above, overlay.reference))
-    shutil.copytree(folder, target, ignore=unwanted, dirs_exist_ok=True)
+        _copy(reference, target)
+    _copy(folder, target)
     for edit in overlay.edits if overlay is not None else ():
-        path = target / edit.file
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        if text.count(edit.find) != 1:
-            what = f"`{edit.find.strip().splitlines()[0]}` stands {text.count(edit.find)} times in {edit.file}"
-            raise _mistake(folder, what, "choose lines that stand there exactly once")
-        path.write_text(text.replace(edit.find, edit.replace), encoding="utf-8")
+        _apply(edit, target, folder)
     return target
+
+
+def _copy(folder: Path, target: Path) -> None:
+    shutil.copytree(folder, target, ignore=_UNWANTED, dirs_exist_ok=True)
+
+
+def _apply(edit: Edit, target: Path, folder: Path) -> None:
+    path = target / edit.file
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if text.count(edit.find) != 1:
+        what = f"`{edit.find.strip().splitlines()[0]}` stands {text.count(edit.find)} times in {edit.file}"
+        raise _mistake(folder, what, "choose lines that stand there exactly once")
+    path.write_text(text.replace(edit.find, edit.replace), encoding="utf-8")
 
 
 def _mistake(folder: Path, what: str, fix: str) -> CrucibleError:

@@ -7,7 +7,7 @@ from pathlib import Path
 from crucible.check import Suite
 from crucible.errors import CrucibleError, Fault
 from crucible.planning.manifest import Manifest
-from crucible.planning.overlays import read_overlay
+from crucible.planning.overlays import REFERENCES, read_overlay
 
 
 class Kind(StrEnum):
@@ -19,7 +19,7 @@ class Kind(StrEnum):
     """Unusual and right: no gate fails it."""
 
 
-FOLDERS = {Kind.REFERENCE: "references", Kind.FLAW: "flaws", Kind.FAIR: "fair"}
+FOLDERS = {Kind.REFERENCE: REFERENCES, Kind.FLAW: "flaws", Kind.FAIR: "fair"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Trial:
     profile: str = ""
     """The profile that must not fit it."""
     sibling: str = ""
-    """The reference that it is laid over."""
+    """The reference that a flaw or a fair design is laid over."""
 
 
 def trials(challenge: Path, manifest: Manifest, suite: Suite) -> tuple[Trial, ...]:
