@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from crucible.commands import scaffold
 from crucible.planning import challenges
 from crucible.planning.manifest import read_manifest
 from crucible.planning.solution import read_solution
@@ -17,6 +18,7 @@ from crucible.planning.trials import trials
 FOLDERS = [path.parent for path in sorted(challenges.data_folder("challenge_templates").glob("[!_]*/challenge.yaml"))]
 MEASURES = {"rate-limiter": {"RL-7", "RL-9"}, "notification-service": set[str]()}
 """Checks without a flaw of their own: profiles judge what they measure."""
+PINNED = re.compile(r"(# )?[A-Za-z0-9._-]+(\[[a-z,]+\])?==[0-9.]+(, to .*)?|# .*|")
 LONGEST = 200
 """Lines of a file of a reference, which is there to be read."""
 
@@ -61,10 +63,11 @@ def test_axes_are_named_once_in_snake_case(folder: Path) -> None:
 
 @each
 def test_the_python_starter_answers_the_routes_of_the_contract_and_prescribes_no_store(folder: Path) -> None:
-    starter = folder / "starters" / "python"
-    assert set(re.findall(r'Route\("([^"]+)"', (starter / "app.py").read_text())) == set(contract_of(folder)["paths"])
-    lines = (starter / "requirements.txt").read_text().splitlines()
+    files = {str(path): content.decode() for path, content in scaffold.render(folder.name).items()}
+    assert set(re.findall(r'Route\("([^"]+)"', files["app.py"])) == set(contract_of(folder)["paths"])
+    lines = files["requirements.txt"].splitlines()
     assert [line.partition("==")[0] for line in lines if line and not line.startswith("#")] == ["starlette", "uvicorn"]
+    assert all(PINNED.fullmatch(line) for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +76,7 @@ def test_the_python_starter_answers_the_routes_of_the_contract_and_prescribes_no
 )  # fmt: skip
 def test_every_dependency_is_pinned(path: Path) -> None:
     for line in path.read_text().splitlines():
-        assert re.fullmatch(r"(# )?[A-Za-z0-9._-]+(\[[a-z,]+\])?==[0-9.]+(, to .*)?|# .*|", line), line
+        assert PINNED.fullmatch(line), line
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,15 @@ def test_a_learner_can_begin_with_it(written: Path) -> None:
     assert b"Press a button" in files[PurePosixPath("README.md")]
 
 
+def test_it_has_a_starter_in_each_language_and_a_decision_record_without_writing_any(written: Path) -> None:
+    assert {path.name for path in (written / "template").iterdir()} == {"README.md.j2", "openapi.yaml"}
+    assert scaffold.languages(written) == ["go", "node", "python"]
+    for lang, program in {"go": "main.go", "node": "server.js", "python": "app.py"}.items():
+        files = scaffold.render("press-a-button", lang=lang)
+        assert b"# Decision: press a button\n" in files[PurePosixPath("DECISION.md")]
+        assert b"What if another request counts at the same moment?" in files[PurePosixPath(program)]
+
+
 def test_it_is_whole_from_an_installation_in_a_virtual_environment_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

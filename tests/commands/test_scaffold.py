@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 import yaml
 
-from crucible.commands import scaffold
-from crucible.errors import CrucibleError
+from crucible.commands import author, scaffold
+from crucible.errors import CrucibleError, Fault
 from crucible.planning import challenges
 from crucible.planning.images import IMAGES
 from crucible.planning.solution import read_solution
@@ -226,3 +226,65 @@ def test_an_unknown_name_is_answered_with_the_known_ones(slug: str, lang: str, w
         scaffold.render(slug, lang=lang)
     assert (caught.value.what, caught.value.exit_code) == (what, 1)
     assert fix.removesuffix("?") in caught.value.fix
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An author's challenge that an edit can break."""
+    monkeypatch.setenv(challenges.VARIABLE, str(tmp_path))
+    return author.new("press-a-button", tmp_path)
+
+
+def test_a_starter_of_the_challenges_own_replaces_the_shared_one_of_its_language(mine: Path) -> None:
+    own = mine / "starters" / "python"
+    own.mkdir(parents=True)
+    (own / "starter.yaml").write_text("ecosystem: pip\ndevcontainer: image\nbuild: 'true'\nweb: python3 own.py\n")
+    (own / "own.py").write_text("own\n")
+    files = {str(name): content.decode() for name, content in scaffold.render(mine.name).items()}
+    assert (files["own.py"], "app.py" in files, "requirements.txt" in files) == ("own\n", False, False)
+    assert 'command: "python3 own.py"' in files["crucible.yaml"]
+    assert PurePosixPath("server.js") in scaffold.render(mine.name, lang="node")
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "what", "fix"),
+    [
+        (
+            "  GET /v1/value:",
+            "  GET /v1/valu:",
+            "asks about `GET /v1/valu`, which is no",
+            "did you mean `GET /v1/value`?",
+        ),
+        ("  GET /v1/value:", "  # GET /v1/value:", "has none about `GET /v1/value`", "write down what whoever works"),
+    ],
+)
+def test_each_route_of_the_contract_has_its_question(mine: Path, was: str, becomes: str, what: str, fix: str) -> None:
+    path = mine / "challenge.yaml"
+    path.write_text(path.read_text().replace(was, becomes))
+    with pytest.raises(CrucibleError) as caught:
+        scaffold.render(mine.name)
+    assert caught.value.fault is Fault.AUTHOR
+    assert what in caught.value.what
+    assert fix in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("lang", "name", "clients"),
+    [
+        ("python", "requirements.txt", ("psycopg", "redis", "aio-pika", "boto3", "aiohttp")),
+        ("node", "package.json", ("pg", "ioredis", "amqplib", "@aws-sdk/client-s3")),
+        ("go", "go.mod", ("pgx", "go-redis", "amqp091-go", "aws-sdk-go-v2")),
+    ],
+)
+def test_a_starter_names_a_client_for_each_service_that_is_offered(
+    mine: Path, lang: str, name: str, clients: tuple[str, ...]
+) -> None:
+    path = mine / "challenge.yaml"
+    cards = "".join(f"  {service}: A card.\n" for service in IMAGES if service != "redis")
+    path.write_text(path.read_text().replace("services:\n", f"sink: true\nservices:\n{cards}", 1))
+    offered = scaffold.render(mine.name, lang=lang)[PurePosixPath(name)].decode()
+    assert [client for client in clients if client not in offered] == []
+    path.write_text(re.sub(r"sink: true\nservices:\n(  .*\n)+", "services: {}\n", path.read_text()))
+    bare = scaffold.render(mine.name, lang=lang)[PurePosixPath(name)].decode()
+    assert "ffered" not in bare
+    assert not bare.endswith("\n\n")

@@ -1,8 +1,9 @@
 """A challenge and a starter -> the files of a repository that can be pushed as it is.
 
-They come from three trees, `_shared`, `template` and `starters/<lang>`, and from `workflows`, by one rule: `dot-` in
-front of a name becomes `.`, and a name that ends in `.j2` loses that and is rendered. Of the rest of a challenge its
-manifest is read, and how long its scenarios take.
+They come from three trees, `_shared`, `template` and `starters/<lang>` (the challenge's own, or the one in `_shared`,
+which is made of the contract's routes), and from `workflows`, by one rule: `dot-` in front of a name becomes `.`, and a
+name that ends in `.j2` loses that and is rendered. Of the rest of a challenge its manifest is read, and how long its
+scenarios take.
 """
 
 import json
@@ -18,15 +19,16 @@ import jinja2
 from crucible.commands import atomic
 from crucible.errors import CrucibleError, Fault
 from crucible.planning import challenges, yamlfile
+from crucible.planning.contract import Route, read_routes
 from crucible.planning.images import images_for
-from crucible.planning.manifest import Limit, read_manifest
+from crucible.planning.manifest import Limit, Manifest, read_manifest
 from crucible.planning.plan import minutes
 from crucible.planning.suite import load_file, load_suite
 
 DEFAULT_ACTION = "crucible-labs/crucible@v1"
 WORKFLOWS = PurePosixPath(".github/workflows")
 
-_STARTER = "starter.yaml"
+_STARTER, _STARTERS = "starter.yaml", "starters"
 _NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
 _ACTION = re.compile(rf"[A-Za-z0-9][A-Za-z0-9-]{{0,38}}(/{_NAME}){{1,9}}@(?P<ref>[A-Za-z0-9][A-Za-z0-9._/-]{{0,199}})")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -56,7 +58,7 @@ def create(slug: str, directory: Path, *, lang: str = "python", action: str = DE
 
 def languages(challenge: Path) -> list[str]:
     """The languages that a challenge has starters in."""
-    return sorted(path.parent.name for path in challenge.glob(f"starters/*/{_STARTER}"))
+    return sorted(_starters(challenge))
 
 
 def render(slug: str, *, lang: str = "python", action: str = DEFAULT_ACTION) -> dict[PurePosixPath, bytes]:
@@ -64,16 +66,19 @@ def render(slug: str, *, lang: str = "python", action: str = DEFAULT_ACTION) -> 
     challenge = challenges.folder_of(slug, where="the command line")
     starter = _starter_folder(challenge, lang)
     manifest = read_manifest(challenge)
-    values = {
+    shared = _shared()
+    values: dict[str, object] = {
         "manifest": manifest,
         "images": images_for(manifest.services, manifest.durable),
         "starter": yamlfile.read(starter / _STARTER, Starter, fault=Fault.AUTHOR),
         "uses": _uses(action, pinned=_is_pinned(action)),
         "minutes": minutes_of(slug),
     }
+    if starter.is_relative_to(shared):
+        values["routes"] = _routes(challenge, manifest)
     environment = _environment()
     files: dict[PurePosixPath, bytes] = {}
-    for tree in (challenges.data_folder("challenge_templates") / "_shared", challenge / "template", starter):
+    for tree in (shared, challenge / "template", starter):
         for path in _files_of(tree):
             files[_renamed(path.relative_to(tree))] = _content(path, environment, values)
     workflows = challenges.data_folder("workflows")
@@ -110,22 +115,50 @@ def _is_pinned(action: str) -> bool:
     return _COMMIT.fullmatch(match["ref"]) is not None
 
 
+def _shared() -> Path:
+    return challenges.data_folder("challenge_templates") / "_shared"
+
+
+def _starters(challenge: Path) -> dict[str, Path]:
+    """The folder of each language's starter: the challenge's own, or the shared one."""
+    found = [path.parent for place in (_shared(), challenge) for path in place.glob(f"{_STARTERS}/*/{_STARTER}")]
+    return {folder.name: folder for folder in found}
+
+
+def _routes(challenge: Path, manifest: Manifest) -> tuple[Route, ...]:
+    """The routes of the contract, about each of which the manifest asks a question."""
+    routes = read_routes(challenge)
+    lines, asked = [route.line for route in routes], manifest.questions
+    if lost := [line for line in asked if line not in lines]:
+        close = get_close_matches(lost[0], lines, n=1)
+        what = f"`questions` asks about `{lost[0]}`, which is no route of the contract"
+        fix = f"did you mean `{close[0]}`?" if close else "use one of: " + ", ".join(lines)
+    elif missing := [line for line in lines if line not in asked]:
+        what = f"`questions` has none about `{missing[0]}`"
+        fix = "write down what whoever works on this route has to decide"
+    else:
+        return routes
+    raise CrucibleError(what, where=str(challenge / "challenge.yaml"), fix=fix, fault=Fault.AUTHOR)
+
+
 def _starter_folder(challenge: Path, lang: str) -> Path:
-    known = languages(challenge)
+    known = _starters(challenge)
     if lang in known:
-        return challenge / "starters" / lang
+        return known[lang]
     close = get_close_matches(lang, known, n=1)
     raise CrucibleError(
         f"there is no `{lang}` starter for {challenge.name}",
         where="--lang",
-        fix=f"did you mean `{close[0]}`?" if close else "use one of: " + ", ".join(known),
+        fix=f"did you mean `{close[0]}`?" if close else "use one of: " + ", ".join(sorted(known)),
         fault=Fault.LEARNER,
     )
 
 
 def _files_of(tree: Path) -> Iterator[Path]:
+    """What is copied of a tree: neither what is said of starters, nor starters that lie in it."""
+    unwanted = LEFT_BY_TOOLS | {_STARTER, _STARTERS}
     for path in sorted(tree.rglob("*")):
-        if path.is_file() and path.name != _STARTER and not LEFT_BY_TOOLS & set(path.relative_to(tree).parts):
+        if path.is_file() and not unwanted & set(path.relative_to(tree).parts):
             yield path
 
 

@@ -101,6 +101,8 @@ class Manifest:
     profiles: tuple[Profile, ...]
     """The first is judged where the learner has chosen none."""
     declares: dict[str, Declaration] = field(default_factory=dict)
+    questions: dict[str, str] = field(default_factory=dict)
+    """What a starter asks where the work begins, for each route of the contract, such as `PUT /v1/limits/{key}`."""
     sink: bool = False
     """Whether solutions deliver to a provider of the grader's, which they find in `SINK_URL`."""
     durable: tuple[Literal["redis"], ...] = ()
