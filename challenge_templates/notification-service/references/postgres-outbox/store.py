@@ -66,17 +66,17 @@ class Store:
             raise KeyReusedError
         return str(row["id"]), row["state"]
 
-    async def get(self, number: uuid.UUID) -> tuple[str, int] | None:
-        row = await self._one("SELECT state, attempts FROM notifications WHERE id = $1", number)
+    async def get(self, notification_id: uuid.UUID) -> tuple[str, int] | None:
+        row = await self._one("SELECT state, attempts FROM notifications WHERE id = $1", notification_id)
         return (row["state"], row["attempts"]) if row else None
 
-    async def cancel(self, number: uuid.UUID) -> bool | None:
+    async def cancel(self, notification_id: uuid.UUID) -> bool | None:
         """Whether it is cancelled now; None where there is none. One that was ever tried may have arrived."""
         row = await self._one(
             "WITH done AS (UPDATE notifications SET state = 'cancelled' WHERE id = $1 AND (state = 'cancelled' OR"
             " state = 'queued' AND attempts = 0) RETURNING 1)"
             " SELECT EXISTS (SELECT FROM done) AS done, EXISTS (SELECT FROM notifications WHERE id = $1) AS there",
-            number,
+            notification_id,
         )
         return row["done"] if row["there"] else None
 
@@ -89,7 +89,7 @@ class Store:
             recipient, given.get("email"), given.get("sms"), given.get("push"),
         )  # fmt: skip
 
-    async def claim(self, channel: str, number: int, lease_s: float) -> list[Claimed]:
+    async def claim(self, channel: str, most: int, lease_s: float) -> list[Claimed]:
         """Up to so many that are due, the urgent ones first; who has opted out meanwhile is not among them."""
         lease = uuid.uuid4()
         rows = await self._all(
@@ -99,7 +99,7 @@ class Store:
             " state = CASE WHEN opted_out(recipient, channel) THEN 'suppressed' ELSE state END,"
             " attempts = attempts + CASE WHEN opted_out(recipient, channel) THEN 0 ELSE 1 END"
             " FROM due WHERE n.id = due.id RETURNING n.id, recipient, body, attempts, n.state, high, n.due",
-            channel, number, lease, lease_s,
+            channel, most, lease, lease_s,
         )  # fmt: skip
         rows.sort(key=lambda row: (not row["high"], row["due"]))
         return [

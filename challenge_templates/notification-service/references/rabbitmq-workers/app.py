@@ -1,15 +1,13 @@
 """A notification service on a broker: a notification is accepted when RabbitMQ has it on its disk, and nothing else
 has to be up for that. What the routes answer; the queues are in broker.py, what became of notifications in store.py."""
 
-import hashlib
-import hmac
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from body import BadInputError, Wanted, name_in, notification_in, preferences_in
 from broker import Broker, BrokerUnavailableError
+from ids import id_of, is_ours
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -21,8 +19,6 @@ ASK_S = 0.15
 """How long accepting waits for PostgreSQL to say whether it is wanted at all; the worker asks again."""
 QUIET_S = 1.0
 """After an answer that did not come, accepting does without PostgreSQL for so long."""
-SECRET = hashlib.sha256(os.environ["AMQP_URL"].rpartition("/")[2].encode()).digest()
-"""All replicas have it, and no caller."""
 
 
 @asynccontextmanager
@@ -36,17 +32,6 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     await app.state.store.close()
 
 
-def number_of(key: str) -> str:
-    """The id follows from the key, so the same key is the same notification on every replica; and it is signed, so that
-    an id which nobody was given is known for one without asking anybody."""
-    number = hashlib.sha256(key.encode()).hexdigest()[:20]
-    return number + _signature(number)
-
-
-def _signature(number: str) -> str:
-    return hmac.new(SECRET, number.encode(), "sha256").hexdigest()[:12]
-
-
 async def healthz(request: Request) -> Response:
     """Whether this process runs; no service is asked, because restarting this process would not mend one."""
     return PlainTextResponse("ok\n")
@@ -55,42 +40,42 @@ async def healthz(request: Request) -> Response:
 async def post(request: Request) -> Response:
     """202 once it is on RabbitMQ's disk."""
     wanted = await notification_in(request)
-    number = number_of(wanted.key)
-    state = await _look(request.app, number, wanted)
+    notification_id = id_of(wanted.key)
+    state = await _look(request.app, notification_id, wanted)
     if state is None:
         await request.app.state.broker.put({
-            "id": number, "channel": wanted.channel, "priority": "high" if wanted.high else "low", "to": wanted.user,
-            "body": wanted.text, "due": wanted.send_after, "fingerprint": wanted.fingerprint,
+            "id": notification_id, "channel": wanted.channel, "priority": "high" if wanted.high else "low",
+            "to": wanted.user, "body": wanted.text, "due": wanted.send_after, "fingerprint": wanted.fingerprint,
         })  # fmt: skip
-    return JSONResponse({"id": number, "state": state or "queued"}, status_code=202)
+    return JSONResponse({"id": notification_id, "state": state or "queued"}, status_code=202)
 
 
-async def _look(app: Starlette, number: str, wanted: Wanted) -> str | None:
+async def _look(app: Starlette, notification_id: str, wanted: Wanted) -> str | None:
     """Its state, where that is known at once; where PostgreSQL does not say, the worker finds out."""
     if time.monotonic() < app.state.quiet_until:
         return None
     try:
-        return await app.state.store.look(number, wanted, ASK_S)
+        return await app.state.store.look(notification_id, wanted, ASK_S)
     except StoreUnavailableError:
         app.state.quiet_until = time.monotonic() + QUIET_S
         return None
 
 
 async def get(request: Request) -> Response:
-    number = _number_in(request)
-    if number is None:
+    notification_id = _id_in(request)
+    if notification_id is None:
         return JSONResponse({"error": "there is no such notification"}, status_code=404)
-    state, attempts = await request.app.state.store.get(number)
-    return JSONResponse({"id": number, "state": state, "attempts": attempts})
+    state, attempts = await request.app.state.store.get(notification_id)
+    return JSONResponse({"id": notification_id, "state": state, "attempts": attempts})
 
 
 async def delete(request: Request) -> Response:
-    number = _number_in(request)
-    if number is None:
+    notification_id = _id_in(request)
+    if notification_id is None:
         return JSONResponse({"error": "there is no such notification"}, status_code=404)
-    if not await request.app.state.store.cancel(number):
+    if not await request.app.state.store.cancel(notification_id):
         return JSONResponse({"error": "too late"}, status_code=409)
-    return JSONResponse({"id": number, "state": "cancelled"})
+    return JSONResponse({"id": notification_id, "state": "cancelled"})
 
 
 async def put_preferences(request: Request) -> Response:
@@ -99,9 +84,9 @@ async def put_preferences(request: Request) -> Response:
     return JSONResponse(given)
 
 
-def _number_in(request: Request) -> str | None:
-    number: str = request.path_params["id"]
-    return number if hmac.compare_digest(number[20:].encode(), _signature(number[:20]).encode()) else None
+def _id_in(request: Request) -> str | None:
+    notification_id: str = request.path_params["id"]
+    return notification_id if is_ours(notification_id) else None
 
 
 async def bad_input(request: Request, error: Exception) -> Response:

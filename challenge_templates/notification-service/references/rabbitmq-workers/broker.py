@@ -55,7 +55,7 @@ class Broker:
     async def put(self, message: dict[str, Any]) -> None:
         """Into the queue of its channel and priority, or where it waits until then; returns once it is on the disk."""
         wait = message["due"] - time.time()
-        fitting = [it for it in WAITS_S if it <= wait]
+        fitting = [pause for pause in WAITS_S if pause <= wait]
         queue = f"wait.{fitting[-1]}" if fitting else f"{message['channel']}.{message['priority']}"
         await self.put_into(queue, message)
 

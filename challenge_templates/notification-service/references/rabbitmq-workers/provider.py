@@ -42,12 +42,12 @@ class Provider:
             if time.monotonic() >= self.resumes:  # else it has said so meanwhile
                 return
 
-    async def send(self, number: str, to: str, body: str) -> Said:
+    async def send(self, notification_id: str, to: str, body: str) -> Said:
         """The notification's id is the key: whoever sends it again sends the same."""
         try:
             async with self._session.post(
-                self._url, json={"to": to, "body": body, "ref": number}, headers={"Idempotency-Key": number},
-                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+                self._url, json={"to": to, "body": body, "ref": notification_id},
+                headers={"Idempotency-Key": notification_id}, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             ) as answer:  # fmt: skip
                 if answer.status == 429:
                     self.resumes = time.monotonic() + float(answer.headers.get("Retry-After", "1")) + 0.1

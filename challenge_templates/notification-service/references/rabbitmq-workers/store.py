@@ -39,38 +39,38 @@ class Store:
             await asyncpg.create_pool(url, min_size=0, max_size=connections, timeout=POOL_WAIT_S, command_timeout=10)
         )
 
-    async def look(self, number: str, wanted: Wanted, within_s: float) -> str | None:
+    async def look(self, notification_id: str, wanted: Wanted, within_s: float) -> str | None:
         """Its state where it came before, or is not wanted; None for one that is to be accepted."""
         row = await self._one(
-            "SELECT * FROM look($1, $2, $3, $4)", number, wanted.fingerprint, wanted.user, wanted.channel,
+            "SELECT * FROM look($1, $2, $3, $4)", notification_id, wanted.fingerprint, wanted.user, wanted.channel,
             within_s=within_s,
         )  # fmt: skip
         if row is not None and row["fingerprint"] not in (None, wanted.fingerprint):
             raise KeyReusedError
         return row["state"] if row is not None else None
 
-    async def take(self, number: str, fingerprint: str, recipient: str, channel: str) -> tuple[str, int]:
+    async def take(self, notification_id: str, fingerprint: str, recipient: str, channel: str) -> tuple[str, int]:
         """Its state, `queued` where it is to be sent now, and how often that has been tried, this time included."""
-        row = await self._one("SELECT * FROM take($1, $2, $3, $4)", number, fingerprint, recipient, channel)
+        row = await self._one("SELECT * FROM take($1, $2, $3, $4)", notification_id, fingerprint, recipient, channel)
         return row["state"], row["attempts"]
 
-    async def finish(self, number: str, state: str) -> None:
+    async def finish(self, notification_id: str, state: str) -> None:
         """It has been sent, or has failed for good."""
         await self._one(
-            "UPDATE notifications SET state = $2 WHERE id = $1 AND state = 'queued' RETURNING 1", number, state
+            "UPDATE notifications SET state = $2 WHERE id = $1 AND state = 'queued' RETURNING 1", notification_id, state
         )
 
-    async def get(self, number: str) -> tuple[str, int]:
+    async def get(self, notification_id: str) -> tuple[str, int]:
         """Its state; what nobody has had in hand yet waits in its queue."""
-        row = await self._one("SELECT state, attempts FROM notifications WHERE id = $1", number)
+        row = await self._one("SELECT state, attempts FROM notifications WHERE id = $1", notification_id)
         return (row["state"], row["attempts"]) if row else ("queued", 0)
 
-    async def cancel(self, number: str) -> bool:
+    async def cancel(self, notification_id: str) -> bool:
         """Whether it is cancelled now. One that was ever tried may have arrived."""
         row = await self._one(
             "INSERT INTO notifications AS n (id, state) VALUES ($1, 'cancelled')"
             " ON CONFLICT (id) DO UPDATE SET state = n.state RETURNING state",
-            number,
+            notification_id,
         )
         return bool(row["state"] == "cancelled")
 

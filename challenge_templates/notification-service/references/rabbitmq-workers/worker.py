@@ -50,17 +50,17 @@ class Worker:
                 await incoming.ack()  # if that is lost it comes again, and is known to be done
 
     async def _send(self, message: dict[str, Any]) -> None:
-        number, channel = message["id"], message["channel"]
+        notification_id, channel = message["id"], message["channel"]
         provider = self._providers[channel]
         await provider.turn()
-        state, attempts = await self._store.take(number, message["fingerprint"], message["to"], channel)
+        state, attempts = await self._store.take(notification_id, message["fingerprint"], message["to"], channel)
         if state != "queued":
             return
-        said = await provider.send(number, message["to"], message["body"])
+        said = await provider.send(notification_id, message["to"], message["body"])
         if said is Said.DONE:
-            await self._store.finish(number, "sent")
+            await self._store.finish(notification_id, "sent")
         elif said is Said.NEVER:
-            await self._store.finish(number, "failed")
+            await self._store.finish(notification_id, "failed")
         else:
             pause = 1.1 if said is Said.WAIT else pause_s(attempts)
             await self._broker.put(message | {"due": time.time() + pause})

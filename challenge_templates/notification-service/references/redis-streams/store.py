@@ -61,25 +61,26 @@ class Store:
 
     async def accept(self, wanted: Wanted) -> tuple[str, str]:
         """Its id and its state. The id follows from the key, so the same key is the same notification."""
-        number = hashlib.sha256(wanted.key.encode()).hexdigest()[:32]
+        notification_id = hashlib.sha256(wanted.key.encode()).hexdigest()[:32]
         fingerprint, state = await self._run(
-            "accept", [f"n:{number}", f"p:{wanted.user}"], number, wanted.fingerprint, wanted.user, wanted.channel,
-            wanted.text, "high" if wanted.high else "low", int(wanted.send_after * 1000 + 0.999), KEPT_S,
+            "accept", [f"n:{notification_id}", f"p:{wanted.user}"],
+            notification_id, wanted.fingerprint, wanted.user, wanted.channel, wanted.text,
+            "high" if wanted.high else "low", int(wanted.send_after * 1000 + 0.999), KEPT_S,
         )  # fmt: skip
         if fingerprint != wanted.fingerprint:
             raise KeyReusedError
-        return number, state
+        return notification_id, state
 
-    async def get(self, number: str) -> tuple[str, int] | None:
+    async def get(self, notification_id: str) -> tuple[str, int] | None:
         try:
-            state, attempts = await self._redis.hmget(f"n:{number}", "state", "attempts")
+            state, attempts = await self._redis.hmget(f"n:{notification_id}", "state", "attempts")
         except TROUBLE as error:
             raise StoreUnavailableError from error
         return (state, int(attempts)) if state else None
 
-    async def cancel(self, number: str) -> bool | None:
+    async def cancel(self, notification_id: str) -> bool | None:
         """Whether it is cancelled now; None where there is none. One that was ever tried may have arrived."""
-        said = await self._run("cancel", [f"n:{number}"], number)
+        said = await self._run("cancel", [f"n:{notification_id}"], notification_id)
         return None if said < 0 else said == 1
 
     async def prefer(self, user: str, given: dict[str, bool]) -> None:
@@ -100,10 +101,10 @@ class Store:
                 except TROUBLE as error:
                     raise StoreUnavailableError from error
 
-    async def claim(self, channel: str, worker: str, number: int, idle_s: float) -> list[Claimed]:
+    async def claim(self, channel: str, worker: str, most: int, idle_s: float) -> list[Claimed]:
         """Up to so many messages, urgent ones first, what another worker has left lying for `idle_s` among them."""
-        found = await self._run("claim", [], channel, GROUP, worker, number, int(idle_s * 1000))
-        return [Claimed(*them) for them in found]
+        found = await self._run("claim", [], channel, GROUP, worker, most, int(idle_s * 1000))
+        return [Claimed(*message) for message in found]
 
     async def finish(self, claimed: Claimed, state: str) -> None:
         """It has been sent, or has failed for good."""

@@ -65,21 +65,21 @@ async def post(request: Request) -> Response:
 
 
 async def get(request: Request) -> Response:
-    number = _number_in(request)
-    found = await request.app.state.store.get(number) if number else None
+    notification_id = _id_in(request)
+    found = await request.app.state.store.get(notification_id) if notification_id else None
     if found is None:
         return JSONResponse({"error": "there is no such notification"}, status_code=404)
-    return JSONResponse({"id": str(number), "state": found[0], "attempts": found[1]})
+    return JSONResponse({"id": str(notification_id), "state": found[0], "attempts": found[1]})
 
 
 async def delete(request: Request) -> Response:
-    number = _number_in(request)
-    cancelled = await request.app.state.store.cancel(number) if number else None
+    notification_id = _id_in(request)
+    cancelled = await request.app.state.store.cancel(notification_id) if notification_id else None
     if cancelled is None:
         return JSONResponse({"error": "there is no such notification"}, status_code=404)
     if not cancelled:
         return JSONResponse({"error": "too late"}, status_code=409)
-    return JSONResponse({"id": str(number), "state": "cancelled"})
+    return JSONResponse({"id": str(notification_id), "state": "cancelled"})
 
 
 async def put_preferences(request: Request) -> Response:
@@ -88,7 +88,7 @@ async def put_preferences(request: Request) -> Response:
     return JSONResponse(given)
 
 
-def _number_in(request: Request) -> uuid.UUID | None:
+def _id_in(request: Request) -> uuid.UUID | None:
     try:
         return uuid.UUID(request.path_params["id"])
     except ValueError:

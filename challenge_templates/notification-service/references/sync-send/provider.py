@@ -25,22 +25,22 @@ class Provider:
         self._resumes: dict[str, float] = {}
         """When a channel wants to hear from us again, on the loop's clock."""
 
-    async def send(self, channel: str, number: str, to: str, body: str) -> tuple[Said, int]:
+    async def send(self, channel: str, notification_id: str, to: str, body: str) -> tuple[Said, int]:
         """What it said at last, and after how many tries. The notification's id is the key, at every try."""
         for tries, pause in enumerate(PAUSES_S, 1):
             if asyncio.get_running_loop().time() < self._resumes.get(channel, 0.0):
                 return Said.AGAIN, tries - 1
-            said = await self._try(channel, number, to, body)
+            said = await self._try(channel, notification_id, to, body)
             if said is not Said.AGAIN:
                 return said, tries
             await asyncio.sleep(pause)
         return Said.AGAIN, len(PAUSES_S)
 
-    async def _try(self, channel: str, number: str, to: str, body: str) -> Said:
+    async def _try(self, channel: str, notification_id: str, to: str, body: str) -> Said:
         try:
             async with self._session.post(
-                f"{os.environ['SINK_URL']}/{channel}/send", json={"to": to, "body": body, "ref": number},
-                headers={"Idempotency-Key": number}, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+                f"{os.environ['SINK_URL']}/{channel}/send", json={"to": to, "body": body, "ref": notification_id},
+                headers={"Idempotency-Key": notification_id}, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             ) as answer:  # fmt: skip
                 if answer.status == 429:
                     wait = float(answer.headers.get("Retry-After", "1")) + 0.1

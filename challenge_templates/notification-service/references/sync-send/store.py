@@ -72,7 +72,7 @@ class Store:
             uuid.UUID(kept.id), state, attempts,
         )  # fmt: skip
 
-    async def due(self, number: int) -> list[Kept]:
+    async def due(self, most: int) -> list[Kept]:
         """Up to so many that were asked for later, and are due; each is put off by 5 s, in case this process dies."""
         rows = await self._all(
             "WITH due AS (SELECT id FROM notifications WHERE state = 'later' AND due <= now() ORDER BY due LIMIT $1"
@@ -80,21 +80,21 @@ class Store:
             " UPDATE notifications n SET due = now() + interval '5 s',"
             " state = CASE WHEN opted_out(recipient, channel) THEN 'suppressed' ELSE state END"
             " FROM due WHERE n.id = due.id RETURNING n.id, n.state, channel, recipient, body",
-            number,
+            most,
         )
         return [_kept(row) for row in rows if row["state"] == "later"]
 
-    async def get(self, number: uuid.UUID) -> tuple[str, int] | None:
-        row = await self._one("SELECT state, attempts FROM notifications WHERE id = $1", number)
+    async def get(self, notification_id: uuid.UUID) -> tuple[str, int] | None:
+        row = await self._one("SELECT state, attempts FROM notifications WHERE id = $1", notification_id)
         return ("queued" if row["state"] in ("now", "later") else row["state"], row["attempts"]) if row else None
 
-    async def cancel(self, number: uuid.UUID) -> bool | None:
+    async def cancel(self, notification_id: uuid.UUID) -> bool | None:
         """Whether it is cancelled now; None where there is none. Only what is to be sent later can be."""
         row = await self._one(
             "WITH done AS (UPDATE notifications SET state = 'cancelled' WHERE id = $1"
             " AND (state = 'cancelled' OR state = 'later' AND due > now()) RETURNING 1)"
             " SELECT EXISTS (SELECT FROM done) AS done, EXISTS (SELECT FROM notifications WHERE id = $1) AS there",
-            number,
+            notification_id,
         )
         return row["done"] if row["there"] else None
 
