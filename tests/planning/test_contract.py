@@ -19,7 +19,7 @@ paths:
     parameters: []
     summary: The result
     get: {operationId: readJSONResult}
-    delete: {}
+    delete:
   /v1/events:
     post:
       operationId: import

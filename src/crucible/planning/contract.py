@@ -63,7 +63,7 @@ def read_routes(challenge: Path) -> tuple[Route, ...]:
     path = challenge / "template" / FILE
     contract = yamlfile.read(path, _Contract, fault=Fault.AUTHOR)
     return tuple(
-        Route(method.upper(), place, _name(operation, method, place), _body(operation, contract, path))
+        Route(method.upper(), place, _name(operation or {}, method, place), _body(operation or {}, contract, path))
         for place, operations in contract.paths.items() if place != HEALTH
         for method, operation in operations.items() if method in _METHODS
     )  # fmt: skip
