@@ -19,6 +19,8 @@ from crucible.cli import explain
 from crucible.errors import CrucibleError
 from crucible.planning.solution import read_solution
 
+pytestmark = pytest.mark.machine
+
 QUICK_BOOT = ("--boot-timeout", "3")
 
 

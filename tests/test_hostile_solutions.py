@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import pytest
 from support import curious
 from support.solutions import (
     SERVER,
@@ -28,6 +29,8 @@ from support.valkey import rules, somebodys_valkey
 from crucible import evidence
 from crucible.evidence import Evidence
 from crucible.lab import isolation
+
+pytestmark = pytest.mark.machine
 
 ROOT = Path(__file__).resolve().parent.parent
 SUITE = ROOT / "challenge_templates"

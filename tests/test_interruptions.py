@@ -28,6 +28,8 @@ from support.valkey import rules, somebodys_valkey
 
 from crucible import evidence
 
+pytestmark = pytest.mark.machine
+
 RNG = Random(20)
 BOOTING = [round(RNG.uniform(0.1, 1.5), 2) for _ in range(3)]
 GRADING = [round(RNG.uniform(1.5, 6.0), 2) for _ in range(2)]

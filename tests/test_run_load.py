@@ -19,6 +19,8 @@ from crucible.planning.solution import read_solution
 from crucible.planning.suite import load_suite
 from crucible.run import run
 
+pytestmark = pytest.mark.machine
+
 CHALLENGE = folder_of("rate-limiter", where="tests")
 SUITE = load_suite(CHALLENGE)
 CONTACT = Suite(tuple(scenario for scenario in SUITE.scenarios if scenario.phase == "contact"), ())

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from support.solutions import left_behind, temporary_folder, write_solution
 
+pytestmark = pytest.mark.machine
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -10,6 +10,8 @@ from support.solutions import crucible, left_behind, temporary_folder
 from crucible.commands import scaffold
 from crucible.planning import challenges
 
+pytestmark = pytest.mark.machine
+
 STARTERS = [
     (slug, lang)
     for slug in challenges.slugs()

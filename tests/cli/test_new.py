@@ -83,6 +83,7 @@ def test_an_error_cannot_steer_the_terminal() -> None:
     )
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("number", ENDINGS)
 def test_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-c", STALLED, "rate-limiter", str(tmp_path / "x" / "y")]
@@ -98,6 +99,7 @@ def test_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.machine
 def test_it_loads_no_more_than_it_needs() -> None:
     code = "import sys, crucible.cli.new; print(*sys.modules)"
     loaded = set(

@@ -84,6 +84,7 @@ def test_what_is_taken_or_cannot_be_made_is_refused(tmp_path: Path, name: str, w
     assert tree(tmp_path) == before
 
 
+@pytest.mark.machine
 def test_a_directory_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     child = os.fork()

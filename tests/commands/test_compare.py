@@ -73,6 +73,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return Bench(tmp_path, monkeypatch)
 
 
+@pytest.mark.machine
 def test_designs_are_graded_and_visited_by_turns(bench: Bench) -> None:
     said = bench.compare(bench.solution("a"), bench.solution("b"), profile="paid-quota", rounds=2)
     assert [(name, bool(checks), profile) for name, checks, profile in bench.graded] == [
@@ -85,6 +86,7 @@ def test_designs_are_graded_and_visited_by_turns(bench: Bench) -> None:
     assert bench.said[-1] == "load, round 2 of 2"
 
 
+@pytest.mark.machine
 def test_references_are_compared_with_too(bench: Bench) -> None:
     said = bench.compare(bench.solution("mine"), references=True, rounds=1)
     names = [it["design"]["name"] for it in said["others"]]
@@ -92,6 +94,7 @@ def test_references_are_compared_with_too(bench: Bench) -> None:
     assert len(names) == 5
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize(
     ("folders", "names"),
     [
@@ -132,6 +135,7 @@ def test_designs_for_two_challenges_are_not_compared(
         bench.compare(bench.solution("mine"), theirs)
 
 
+@pytest.mark.machine
 def test_what_goes_wrong_says_with_which_design_and_leaves_no_comparison(bench: Bench) -> None:
     one, two = bench.solution("one"), bench.solution("two")
     bench.compare(one, two, rounds=1)
@@ -141,6 +145,7 @@ def test_what_goes_wrong_says_with_which_design_and_leaves_no_comparison(bench: 
     assert not (bench.folder / "out" / "comparison.json").exists(), "of an earlier one neither"
 
 
+@pytest.mark.machine
 def test_a_design_that_answers_nothing_is_unknown_and_not_equal(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def silent(plan: Plan, *_: object) -> Evidence:
         return (

@@ -19,6 +19,7 @@ from crucible.lab import isolation
 from crucible.report import pointers
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("output", [".", "..", "../.."])
 def test_results_never_stand_among_the_learners_own_files(tmp_path: Path, output: str) -> None:
     folder = write_solution(tmp_path / "a" / "s")
@@ -32,6 +33,7 @@ def test_results_never_stand_among_the_learners_own_files(tmp_path: Path, output
     assert listing(tmp_path) == before
 
 
+@pytest.mark.machine
 def test_a_folder_for_results_keeps_its_own_ignore_file(tmp_path: Path) -> None:
     folder = write_solution(tmp_path / "s", build="exit 1")
     output = tmp_path / "out"
@@ -42,12 +44,14 @@ def test_a_folder_for_results_keeps_its_own_ignore_file(tmp_path: Path) -> None:
     assert (output / "logs" / "build.log").is_file()
 
 
+@pytest.mark.machine
 def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = crucible("grade", str(write_solution(tmp_path / "s")), "--output", str(tmp_path / "file" / "x"))
     assert (done.code, "results cannot be written there" in done.err) == (1, True)
 
 
+@pytest.mark.machine
 def test_results_are_not_written_to_where_a_link_leads(tmp_path: Path) -> None:
     folder = write_solution(tmp_path / "s")
     (tmp_path / "elsewhere" / "logs").mkdir(parents=True)
@@ -58,6 +62,7 @@ def test_results_are_not_written_to_where_a_link_leads(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "elsewhere").rglob("*")] == ["logs", "precious"]
 
 
+@pytest.mark.machine
 def test_what_root_writes_belongs_to_whom_the_folder_belongs_that_it_is_in(tmp_path: Path) -> None:
     """And to nobody else: neither what was there before, nor what a link leads to."""
     folder = write_solution(tmp_path / "s", build="echo built; exit 1")

@@ -152,6 +152,7 @@ def test_the_action_is_told_where_the_servers_are_that_were_started(repository: 
     assert step["with"].keys() <= action["inputs"].keys()
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize(
     ("schema", "name"),
     [
@@ -167,6 +168,7 @@ def test_github_and_docker_would_accept_it(repository: Path, schema: str, name: 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.machine
 def test_zizmor_finds_nothing(repository: Path) -> None:
     command = [str(TOOLS / "zizmor"), "--offline", "--persona=auditor", "--no-progress", str(repository)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

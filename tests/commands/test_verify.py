@@ -8,6 +8,8 @@ from support.solutions import Finished, crucible, left_behind, temporary_folder
 
 from crucible.commands import author
 
+pytestmark = pytest.mark.machine
+
 FLAW = "x-1--read-then-write"
 
 

@@ -184,6 +184,7 @@ def test_a_bad_input_is_a_usage_error_in_one_annotation(runner: Runner) -> None:
     assert printed.count("\n") == 1
 
 
+@pytest.mark.machine
 def test_a_pass_leaves_the_summary_the_outputs_and_a_notice(runner: Runner) -> None:
     step = runner.step(0, outcome="passed", fits=["launch", "paid-quota"])
     assert step.code == 0
@@ -200,6 +201,7 @@ def test_a_pass_leaves_the_summary_the_outputs_and_a_notice(runner: Runner) -> N
     assert step.printed.endswith("::notice title=Crucible::All 5 gates pass.\n")
 
 
+@pytest.mark.machine
 def test_the_grader_is_called_with_the_inputs(runner: Runner) -> None:
     step = runner.step(0, outcome="passed", mode="full", profile="--output=x", seed="7", working_directory="-w")
     workspace = runner.root / "workspace"
@@ -210,12 +212,14 @@ def test_the_grader_is_called_with_the_inputs(runner: Runner) -> None:
     ]
 
 
+@pytest.mark.machine
 def test_a_challenge_is_asked_for_and_a_suite_is_where_challenges_are_looked_for(runner: Runner) -> None:
     step = runner.step(0, outcome="passed", challenge="rate-limiter", suite="mine")
     assert "--challenge=rate-limiter" in step.arguments
     assert step.environ["CRUCIBLE_CHALLENGES"] == str(runner.root / "workspace" / "mine")
 
 
+@pytest.mark.machine
 def test_another_version_is_compared_after_the_grade(runner: Runner) -> None:
     step = runner.step(
         1, outcome="failed", compare_with="base", working_directory="head", profile="launch",
@@ -230,16 +234,19 @@ def test_another_version_is_compared_after_the_grade(runner: Runner) -> None:
     assert step.printed.count("::stop-commands::") == 2
 
 
+@pytest.mark.machine
 def test_what_cannot_be_compared_leaves_the_grade_as_it_is(runner: Runner) -> None:
     step = runner.step(0, outcome="passed", compare_with="base")
     assert step.code == 0
     assert "could not be compared (exit code 3); `comparison.txt` says why" in step.summary
 
 
+@pytest.mark.machine
 def test_the_untouched_starter_is_not_compared(runner: Runner) -> None:
     assert "compar" not in runner.step(1, outcome="not_started", compare_with="base").summary
 
 
+@pytest.mark.machine
 def test_a_result_is_kept_for_the_next_push_which_is_told_of_it(runner: Runner) -> None:
     assert not [it for it in runner.step(0, outcome="passed").arguments if it.startswith("--since")]
     place = runner.root / "temp" / "crucible-previous" / "push.json"
@@ -256,6 +263,7 @@ POINTED = [
 ] + [{"level": "notice", "title": "Prediction", "message": "3, and 5", "line": 7}]  # fmt: skip
 
 
+@pytest.mark.machine
 def test_what_can_be_pointed_at_is_and_no_more_than_github_shows(runner: Runner) -> None:
     (runner.root / "workspace" / "solution" / ".git").mkdir(parents=True)
     pointed = {"annotations.json": json.dumps(POINTED)}
@@ -267,6 +275,7 @@ def test_what_can_be_pointed_at_is_and_no_more_than_github_shows(runner: Runner)
     assert "::notice title=Crucible%3A Prediction,file=crucible.yaml,line=7::3, and 5" in printed
 
 
+@pytest.mark.machine
 def test_a_line_is_that_of_the_file_in_its_repository(runner: Runner) -> None:
     (runner.root / "workspace" / ".git").mkdir()
     pointed = {"annotations.json": json.dumps(POINTED[-1:])}
@@ -274,6 +283,7 @@ def test_a_line_is_that_of_the_file_in_its_repository(runner: Runner) -> None:
     assert "file=services/api/crucible.yaml,line=7::" in printed
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("text", hostile.TEXTS, ids=hostile.NAMES)
 def test_hostile_words_print_no_command_and_write_no_output(runner: Runner, text: str) -> None:
     text = text.encode(errors="replace").decode()
@@ -293,16 +303,19 @@ def test_hostile_words_print_no_command_and_write_no_output(runner: Runner, text
     assert "<img" not in step.summary
 
 
+@pytest.mark.machine
 def test_the_grader_gets_no_command_file_token_or_input(runner: Runner) -> None:
     environ = runner.step(0, outcome="passed").environ
     assert {name for name in environ if re.match("GITHUB_|ACTIONS_|RUNNER_|INPUT_", name)} == {"RUNNER_TRACKING_ID"}
     assert "secret" not in environ.values()
 
 
+@pytest.mark.machine
 def test_the_report_is_as_wide_as_the_log(runner: Runner) -> None:
     assert runner.step(0, outcome="passed").environ["COLUMNS"] == "120"
 
 
+@pytest.mark.machine
 def test_what_the_grader_prints_is_never_a_command(runner: Runner) -> None:
     step = runner.step(0, outcome="passed", prints="::error::mine\n::add-mask::a")
     start, *middle, end, annotation = step.printed.splitlines()
@@ -313,6 +326,7 @@ def test_what_the_grader_prints_is_never_a_command(runner: Runner) -> None:
     assert annotation.startswith("::notice ")
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize(
     ("code", "outcome", "fail_on", "expected", "level"),
     [
@@ -341,6 +355,7 @@ def test_the_step_fails_as_fail_on_says(
     assert step.printed.splitlines()[-1].startswith(f"::{level} ")
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize(("code", "outcome"), [(1, "failed"), (4, "inconclusive")])
 def test_a_profile_that_is_missed_counts_for_profile_only(runner: Runner, code: int, outcome: str) -> None:
     step = runner.step(code, outcome=outcome, gates="passed", fail_on="gates")
@@ -394,6 +409,7 @@ def test_a_result_that_is_none_is_an_error(tmp_path: Path, text: str) -> None:
     assert actions.conclude(tmp_path / "result.json", 0).outcome == "error"
 
 
+@pytest.mark.machine
 def test_a_grade_without_files_shows_what_was_printed(runner: Runner) -> None:
     step = runner.step(1, summary=None, prints="\x1b[31mcrucible.yaml\x1b[0m: <b>`&` \x00\n\n\nwhat\n")
     assert step.code == 1
@@ -403,10 +419,12 @@ def test_a_grade_without_files_shows_what_was_printed(runner: Runner) -> None:
     assert (step.folder / "terminal.txt").is_file()
 
 
+@pytest.mark.machine
 def test_an_endless_output_becomes_an_excerpt(runner: Runner) -> None:
     assert len(runner.step(1, summary=None, prints="x" * 200_000).summary) < actions.EXCERPT + 500
 
 
+@pytest.mark.machine
 def test_a_summary_that_github_would_drop_is_replaced_by_a_short_one(runner: Runner) -> None:
     step = runner.step(1, outcome="failed", headline="2 gates <fail>\n# x", summary="ü" * (460 * 1024 + 1))
     assert len(step.summary) < 1_000
@@ -419,11 +437,13 @@ def test_a_summary_within_the_budget_is_kept(tmp_path: Path) -> None:
     assert len(actions.step_summary(tmp_path, Conclusion("passed", "x", 0, "passed"))) == actions.SUMMARY_BUDGET + 1
 
 
+@pytest.mark.machine
 def test_a_hostile_headline_stays_in_its_annotation(runner: Runner) -> None:
     step = runner.step(1, outcome="failed", headline="a\r\n::set-env name=X::y\n100%")
     assert step.printed.splitlines()[-1] == "::error title=Crucible::a  : :set-env name=X: :y 100%25"
 
 
+@pytest.mark.machine
 def test_cancelling_the_step_reaches_the_grader(runner: Runner) -> None:
     """The grader is told, is waited for, and its own last words are kept."""
     script = runner.root / "waits.py"

@@ -115,6 +115,7 @@ def test_an_environment_that_is_cut_off_starts_nothing(length: int) -> None:
     assert as_root.main((), cut, ("/bin/sh", "-c", "exit 1")) == actions.INTERRUPTED
 
 
+@pytest.mark.machine
 def test_the_grader_gets_the_environment_that_was_sent_and_the_arguments(
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
@@ -128,6 +129,7 @@ def test_the_grader_gets_the_environment_that_was_sent_and_the_arguments(
     assert "HOME" not in environ
 
 
+@pytest.mark.machine
 def test_the_end_of_the_step_interrupts_the_grader_which_is_waited_for(capfd: pytest.CaptureFixture[str]) -> None:
     source, alive = pipe(pack({}))
     ended: list[int] = []
@@ -148,6 +150,7 @@ def test_the_end_of_the_step_interrupts_the_grader_which_is_waited_for(capfd: py
     assert "cleared away" in capfd.readouterr().out
 
 
+@pytest.mark.machine
 def test_a_grader_that_is_killed_is_told_by_its_signal() -> None:
     source, alive = pipe(pack({}))
     with source:
@@ -155,6 +158,7 @@ def test_a_grader_that_is_killed_is_told_by_its_signal() -> None:
         os.close(alive)
 
 
+@pytest.mark.machine
 def test_who_is_root_or_has_no_sudo_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert grader.sudo() == ()
@@ -169,6 +173,7 @@ def test_who_is_root_or_has_no_sudo_needs_none(tmp_path: Path, monkeypatch: pyte
     assert grader.sudo() == ()
 
 
+@pytest.mark.machine
 def test_a_step_grades_through_sudo_and_leaves_readable_results(runner: Runner) -> None:
     """No secret is an argument, the step's own files are written by its user, and the results are there for it."""
     write_solution(runner.base / "workspace", UNTOUCHED)
@@ -194,6 +199,7 @@ def test_a_step_grades_through_sudo_and_leaves_readable_results(runner: Runner) 
     assert left_behind(runner.base / "tmp") == []
 
 
+@pytest.mark.machine
 def test_cancelling_a_step_reaches_a_grader_that_only_root_may_signal(runner: Runner) -> None:
     write_solution(runner.base / "workspace", "import time; time.sleep(4711)")
     step = runner.start()
@@ -211,6 +217,7 @@ def test_cancelling_a_step_reaches_a_grader_that_only_root_may_signal(runner: Ru
     assert left_behind(runner.base / "tmp") == []
 
 
+@pytest.mark.machine
 def test_a_step_that_is_killed_takes_its_grader_with_it(runner: Runner) -> None:
     write_solution(runner.base / "workspace", "import time; time.sleep(4711)")
     step = runner.start()

@@ -78,6 +78,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
         yield there
 
 
+@pytest.mark.machine
 def test_a_cohort_is_collected_with_its_first_and_its_latest_results(api: Api, tmp_path: Path) -> None:
     places = ["--csv", str(tmp_path / "c.csv"), "--html", str(tmp_path / "c.html")]
     done = CliRunner().invoke(main, ["collect", "school", "--prefix", "limiter-", *places])
@@ -104,6 +105,7 @@ def test_no_artifact_makes_it_stop_or_fill_the_memory(tmp_path: Path) -> None:
             collect.read_archive(content)
 
 
+@pytest.mark.machine
 def test_the_token_goes_to_the_api_alone(api: Api) -> None:
     with github() as storage:
         storage.answers("GET", "/x", 200, archive(FITS))

@@ -21,6 +21,8 @@ from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import GradeOutcome
 from crucible.report import comment
 
+pytestmark = pytest.mark.machine
+
 REPOSITORY, COMMIT = "learner/limiter", "c" * 40
 VERDICT = verdict.judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
 

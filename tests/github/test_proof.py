@@ -14,6 +14,8 @@ from crucible.judging import verdict
 from crucible.planning import challenges
 from crucible.planning.suite import digest
 
+pytestmark = pytest.mark.machine
+
 COMMIT = "c" * 40
 SLUG = "rate-limiter"
 

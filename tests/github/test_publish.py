@@ -20,6 +20,8 @@ from crucible.github import api as api_module
 from crucible.github import publish
 from crucible.planning import challenges
 
+pytestmark = pytest.mark.machine
+
 SLUG = "rate-limiter"
 
 

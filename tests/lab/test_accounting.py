@@ -5,9 +5,12 @@ import subprocess
 import sys
 import time
 
+import pytest
 from support.peers import eventually
 
 from crucible.lab.accounting import cpu_s
+
+pytestmark = pytest.mark.machine
 
 
 def test_cpu_time_is_counted_finer_than_in_hundredths() -> None:

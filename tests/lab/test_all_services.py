@@ -22,6 +22,8 @@ from crucible.planning.plan import make_plan
 from crucible.planning.solution import read_solution
 from crucible.services import SERVICES
 
+pytestmark = pytest.mark.machine
+
 WEB = """
     import http.server, json, os
 

@@ -15,6 +15,8 @@ from crucible.lab import client as client_module
 from crucible.lab.client import Client, Reply
 from crucible.lab.connection import MAX_REPLY, encode
 
+pytestmark = pytest.mark.machine
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 

@@ -28,6 +28,8 @@ from crucible.planning.plan import make_plan
 from crucible.planning.solution import read_solution
 from crucible.processes.child import adopt_orphans
 
+pytestmark = pytest.mark.machine
+
 T = TypeVar("T")
 NEVER = Retry(NoBackoff(), 0)
 WEB = """

@@ -149,6 +149,7 @@ def test_nothing_is_handed_over_to_who_is_no_other_user(base: Path) -> None:
     assert base.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.machine
 def test_a_tool_in_a_closed_folder_can_be_used_and_nothing_else_there_can_be_seen(base: Path) -> None:
     home = closed(base / "home")
     (home / "secret").write_text("a token")
@@ -167,6 +168,7 @@ def test_a_tool_in_a_closed_folder_can_be_used_and_nothing_else_there_can_be_see
         assert found.notes
 
 
+@pytest.mark.machine
 def test_a_hidden_folder_cannot_be_entered_and_shared_memory_is_ones_own(base: Path) -> None:
     suite = base / "suite"
     suite.mkdir()
@@ -183,6 +185,7 @@ def test_a_hidden_folder_cannot_be_entered_and_shared_memory_is_ones_own(base: P
         assert found.notes
 
 
+@pytest.mark.machine
 def test_a_folder_in_a_hidden_one_takes_nothing_away(base: Path) -> None:
     """As an author's challenge does that lies among all of them."""
     (base / "suite" / "one").mkdir(parents=True)
@@ -197,6 +200,7 @@ def test_a_folder_in_a_hidden_one_takes_nothing_away(base: Path) -> None:
             )
 
 
+@pytest.mark.machine
 def test_every_instance_is_a_user_of_its_own_that_stays_the_same(base: Path) -> None:
     found = isolated(base)
     first, second = found.confine("web.0"), found.confine("web.1")
@@ -208,6 +212,7 @@ def test_every_instance_is_a_user_of_its_own_that_stays_the_same(base: Path) -> 
         assert first == second == found.builder == Confinement()
 
 
+@pytest.mark.machine
 def test_limits_hold_before_the_solution_runs(base: Path) -> None:
     found = isolated(base)
     text = said(found, base, *python("""
@@ -264,25 +269,30 @@ def notes_without(capability: int, base: Path, closed_tool: Path | None = None) 
 SYS_ADMIN, NET_ADMIN, SETUID = 21, 12, 7
 
 
+@pytest.mark.machine
 def test_a_machine_that_lets_nothing_be_hidden_is_told_of_what_could_be_read(base: Path) -> None:
     notes = notes_without(SYS_ADMIN, base)
     assert any("the solution could read the-suite" in note for note in notes) or NO_ROOT in notes[0]
 
 
+@pytest.mark.machine
 def test_a_machine_that_cannot_show_a_tool_to_another_user_isolates_nothing_and_says_so(base: Path) -> None:
     (closed(base / "home") / "bin").mkdir()
     notes = notes_without(SYS_ADMIN, base, base / "home" / "bin")
     assert notes[0].startswith("nothing was isolated")
 
 
+@pytest.mark.machine
 def test_a_machine_without_other_users_isolates_nothing_and_says_so(base: Path) -> None:
     assert notes_without(SETUID, base)[0].startswith("nothing was isolated")
 
 
+@pytest.mark.machine
 def test_a_machine_without_a_firewall_says_which_ports_were_not_forbidden(base: Path) -> None:
     assert "no firewall keeps the solution from the services' own ports (6379)" in notes_without(NET_ADMIN, base)[-1]
 
 
+@pytest.mark.machine
 def test_a_forbidden_port_is_closed_to_the_solution_alone_until_it_is_lifted(base: Path) -> None:
     found = isolated(base)
     tag = f"{leftovers.PREFIX}{os.getpid()}"
@@ -313,6 +323,7 @@ def test_a_forbidden_port_is_closed_to_the_solution_alone_until_it_is_lifted(bas
         assert blocked.split() == ["0", "0"]
 
 
+@pytest.mark.machine
 def test_lifting_one_runs_rules_leaves_anothers() -> None:
     tags = [f"{leftovers.PREFIX}{os.getpid()}{letter}" for letter in "ab"]
     both = [Isolation(_first=isolation.FIRST, _tag=tag) for tag in tags]
@@ -329,6 +340,7 @@ def test_lifting_one_runs_rules_leaves_anothers() -> None:
     assert rules(tags[1]) == []
 
 
+@pytest.mark.machine
 @pytest.mark.usefixtures("adopting")
 def test_what_has_left_the_tree_still_counts_for_its_user_and_ends_with_it(base: Path) -> None:
     found = isolated(base)
@@ -350,6 +362,7 @@ def test_what_has_left_the_tree_still_counts_for_its_user_and_ends_with_it(base:
         assert crowds({found.confine("web.0").uid or 0}).popitem()[1] == 0
 
 
+@pytest.mark.machine
 def test_a_run_that_was_killed_is_told_by_the_view_its_processes_have(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,6 +382,7 @@ def test_a_run_that_was_killed_is_told_by_the_view_its_processes_have(
         child.kill()
 
 
+@pytest.mark.machine
 @pytest.mark.usefixtures("adopting")
 def test_a_crowd_that_forks_on_is_ended_whole(base: Path) -> None:
     """It is stopped first: each one that is killed makes room for another to be forked."""

@@ -48,6 +48,7 @@ def test_a_run_that_goes_on_is_left_alone() -> None:
     assert folder.is_dir()
 
 
+@pytest.mark.machine
 def test_what_an_ended_run_has_left_is_ended_and_removed() -> None:
     folder = owned_by(ended())
     (folder / "work").mkdir()
@@ -65,6 +66,7 @@ def test_what_an_ended_run_has_left_is_ended_and_removed() -> None:
             process.wait()
 
 
+@pytest.mark.machine
 def test_a_grader_that_nobody_collects_has_ended() -> None:
     zombie = subprocess.Popen(["true"])
     eventually(lambda: psutil.Process(zombie.pid).status() == psutil.STATUS_ZOMBIE, what="the end of it")
@@ -74,6 +76,7 @@ def test_a_grader_that_nobody_collects_has_ended() -> None:
     zombie.wait()
 
 
+@pytest.mark.machine
 def test_another_process_with_the_same_number_is_not_the_owner() -> None:
     folder = leftovers.make_run_folder()
     (folder / "owner.json").write_text(json.dumps({"pid": os.getpid(), "started": 1.0}))
@@ -81,6 +84,7 @@ def test_another_process_with_the_same_number_is_not_the_owner() -> None:
     assert not folder.exists()
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("owner", [None, "", "[]", "{}", '{"pid": "x"}'])
 def test_a_folder_without_an_owner_is_cleared_when_it_is_old(owner: str | None) -> None:
     folder = leftovers.make_run_folder()

@@ -15,6 +15,8 @@ from crucible.evidence import Traffic
 from crucible.lab.network import PROBE, Network, added_ms, less
 from crucible.services import SERVICES, Server, locate
 
+pytestmark = pytest.mark.machine
+
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[Server]:

@@ -25,6 +25,8 @@ from crucible.lab.link import KINDS
 from crucible.lab.network import PROBE
 from crucible.services import SERVICES, Server, locate
 
+pytestmark = pytest.mark.machine
+
 MIB = 1 << 20
 SILENCE_S = 0.1
 NEVER = Retry(NoBackoff(), 0)

@@ -14,6 +14,8 @@ import pytest
 from support.lab_network import Blocking, Nearby, running_network
 from support.peers import connect, echo, eventually, receive, reset, serving, unused_port
 
+pytestmark = pytest.mark.machine
+
 MIB = 1 << 20
 
 

@@ -156,6 +156,7 @@ def send(
     return client.request("127.0.0.1", sink.port, request, timeout_s)
 
 
+@pytest.mark.machine
 def test_each_call_is_kept_with_what_came_of_it() -> None:
     async def work(sink: Sink, client: Client) -> tuple[list[Reply], list[Attempt]]:
         sink.ledger.rejected.add("nobody")
@@ -175,6 +176,7 @@ def test_each_call_is_kept_with_what_came_of_it() -> None:
     assert all(it.answered_ns is not None and it.answered_ns - it.at_ns > 15 * MS for it in attempts)
 
 
+@pytest.mark.machine
 def test_it_waits_before_it_answers_and_meanwhile_the_key_is_in_flight() -> None:
     async def work(sink: Sink, client: Client) -> tuple[Reply, Reply]:
         sink.set_fault("email", SinkFault(delay_ms=200))
@@ -187,6 +189,7 @@ def test_it_waits_before_it_answers_and_meanwhile_the_key_is_in_flight() -> None
     assert (first.status, second.status) == (200, 409)
 
 
+@pytest.mark.machine
 def test_an_answer_that_nobody_waited_for_is_no_answer() -> None:
     async def work(sink: Sink, client: Client) -> tuple[Reply, Reply, list[Attempt]]:
         sink.set_fault("email", SinkFault(delay_ms=200))
@@ -201,6 +204,7 @@ def test_an_answer_that_nobody_waited_for_is_no_answer() -> None:
     assert attempts[1].why == "repeated", "the effect stood, and the key is free again once its connection is gone"
 
 
+@pytest.mark.machine
 def test_who_was_hung_is_told_when_it_is_over_and_other_channels_go_on() -> None:
     async def work(sink: Sink, client: Client) -> tuple[Reply, Reply, list[Attempt]]:
         sink.set_fault("sms", SinkFault(hangs=True))
@@ -217,6 +221,7 @@ def test_who_was_hung_is_told_when_it_is_over_and_other_channels_go_on() -> None
     assert (attempts[0].status, attempts[0].effect) == (503, False)
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/email/send", 404), ("POST", "/email", 404), ("POST", "/", 404), ("POST", "/email/send?x=1", 200)],
@@ -230,6 +235,7 @@ def test_what_is_no_call_is_no_attempt(method: str, path: str, status: int) -> N
     assert (reply.status, number) == (status, int(status == 200))
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize(
     "sent",
     [b"nonsense\r\n\r\n", b"POST /email/send HTTP/1.1\r\nX: " + b"x" * LARGEST + b"\r\n\r\n", b"\x00" * 10],
@@ -250,6 +256,7 @@ def test_who_talks_nonsense_or_too_much_is_dropped(sent: bytes) -> None:
     assert after.status == 200
 
 
+@pytest.mark.machine
 def test_outside_of_scenarios_nothing_is_kept_but_what_took_effect_is_known() -> None:
     async def work(sink: Sink, client: Client) -> tuple[int, Reply, list[Attempt]]:
         sink.keeping = 0

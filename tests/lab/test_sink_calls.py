@@ -16,6 +16,8 @@ from crucible.lab.supervision import RESTART_S
 from crucible.planning.plan import make_plan
 from crucible.planning.solution import read_solution
 
+pytestmark = pytest.mark.machine
+
 WEB = """
     import http.server, os
 

@@ -23,6 +23,8 @@ from crucible.lab.strangers import FEWEST, Watch, sees_ports
 from crucible.processes.child import Child
 from crucible.services import SERVICES, Server, Source, locate
 
+pytestmark = pytest.mark.machine
+
 NEVER = Retry(NoBackoff(), 0)
 FAULTS: tuple[NetworkFault, ...] = get_args(NetworkFault)
 PROMPT: tuple[NetworkFault, ...] = ("refuse", "close", "drop", "cut_replies", "cap")

@@ -18,6 +18,8 @@ from crucible.lab.environment import build_environment
 from crucible.lab.workspace import working_copy
 from crucible.processes.confinement import Confinement
 
+pytestmark = pytest.mark.machine
+
 DEADLINE_S = 20.0
 
 

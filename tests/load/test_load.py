@@ -25,6 +25,8 @@ from crucible.load.block import kept
 from crucible.load.runner import Load, Sent
 from crucible.processes.child import Child
 
+pytestmark = pytest.mark.machine
+
 ROOT = Path(__file__).parents[2]
 LIMITER = ROOT / "challenge_templates" / "rate-limiter" / "hidden" / "load.py"
 MINIMAL = """

@@ -14,6 +14,8 @@ from support.peers import connect, eventually, gone
 from crucible.errors import CrucibleError
 from crucible.processes.child import Child, wait_until
 
+pytestmark = pytest.mark.machine
+
 PYTHON = [sys.executable, "-S", "-c"]
 HIDES = """
     import os, sys, time

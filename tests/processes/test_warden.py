@@ -13,6 +13,8 @@ import psutil
 import pytest
 from support.peers import eventually, gone
 
+pytestmark = pytest.mark.machine
+
 PREFACE = """
 import os, signal, sys, time
 from pathlib import Path

@@ -348,6 +348,7 @@ def test_the_largest_run_stays_within_the_budget() -> None:
     )
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("name", OPENED)
 def test_a_page_opens_without_a_complaint_and_asks_for_nothing(look: Look, name: str) -> None:
     shown, seen = look(name)
@@ -356,6 +357,7 @@ def test_a_page_opens_without_a_complaint_and_asks_for_nothing(look: Look, name:
     assert seen.complaints == []
 
 
+@pytest.mark.machine
 def test_nothing_that_a_solution_says_comes_alive(browser: Browser, tmp_path: Path) -> None:
     text = '</script><script>alert(1)</script><img src=x onerror=alert(2)><a href="http://evil.example">b</a><b>c</b>'
     evidence = full()
@@ -383,6 +385,7 @@ def test_nothing_that_a_solution_says_comes_alive(browser: Browser, tmp_path: Pa
 # That anybody can use it
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize(
     ("name", "width", "scheme"),
     [*(("full", *shape) for shape in SHAPES), *product(("failed", "not-started"), (360,), ("light", "dark"))],
@@ -394,6 +397,7 @@ def test_a_page_can_be_used_by_anybody(look: Look, name: str, width: int, scheme
     assert [(it["id"], [node["html"][:200] for node in it["nodes"]]) for it in found] == []
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("name", OPENED)
 def test_a_phone_never_scrolls_a_page_sideways(look: Look, name: str) -> None:
     shown, _ = look(name)
@@ -401,6 +405,7 @@ def test_a_phone_never_scrolls_a_page_sideways(look: Look, name: str) -> None:
     assert shown.evaluate("document.documentElement.scrollWidth") == 360
 
 
+@pytest.mark.machine
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(look: Look) -> None:
     wanted = "select, summary, .scroll, a[href]"
     shown, _ = look("full")
@@ -418,6 +423,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(look: Look) -> No
     assert set(outlined) == {"solid"}
 
 
+@pytest.mark.machine
 def test_the_first_stop_leads_past_the_navigation(look: Look) -> None:
     shown, _ = look("full")
     shown.focus(".skip")
@@ -425,6 +431,7 @@ def test_the_first_stop_leads_past_the_navigation(look: Look) -> None:
     assert shown.evaluate("document.activeElement.id") == "main"
 
 
+@pytest.mark.machine
 def test_two_axes_and_a_business_are_chosen_with_the_keyboard(browser: Browser, files: dict[str, Path]) -> None:
     axis = "document.getElementById('choice-0').layout.{}axis.title.text"
     drawn = "document.getElementById('choice-0').data.map(trace => [trace.name, trace.x[0], trace.y[0]])"
@@ -447,6 +454,7 @@ def test_two_axes_and_a_business_are_chosen_with_the_keyboard(browser: Browser, 
     assert tables.count(False) == 1
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("width", [1280, 360])
 def test_names_in_the_picture_do_not_cover_each_other(look: Look, width: int) -> None:
     shown, _ = look("full")
@@ -461,6 +469,7 @@ def test_names_in_the_picture_do_not_cover_each_other(look: Look, width: int) ->
             assert apart_x or apart_y
 
 
+@pytest.mark.machine
 def test_another_business_shows_its_own_latency(look: Look) -> None:
     shown, _ = look("full")
     shown.select_option("select[data-group=latency]", "edge-shield: 600 requests per second, 4 replicas")
@@ -471,6 +480,7 @@ def test_another_business_shows_its_own_latency(look: Look) -> None:
     assert shown.is_visible("#latency-0")
 
 
+@pytest.mark.machine
 def test_the_colours_follow_the_system_at_once(look: Look) -> None:
     layout = "document.getElementById('time-0').layout"
     shown, _ = look("full")
@@ -480,6 +490,7 @@ def test_the_colours_follow_the_system_at_once(look: Look) -> None:
     assert "var(--" not in json.dumps(shown.evaluate(layout))
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize(("width", "scheme"), SHAPES)
 def test_there_is_something_to_see(look: Look, tmp_path: Path, width: int, scheme: Scheme) -> None:
     shown, _ = look("full")
@@ -490,6 +501,7 @@ def test_there_is_something_to_see(look: Look, tmp_path: Path, width: int, schem
         assert browsers.shades(plot.screenshot()) > 50
 
 
+@pytest.mark.machine
 def test_without_scripts_every_number_is_in_a_table(browser: Browser, files: dict[str, Path]) -> None:
     with browsers.opened(browser, files["full"], scripts=False) as (shown, _):
         assert shown.locator(".plot").first.is_hidden()

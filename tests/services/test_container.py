@@ -19,6 +19,8 @@ from crucible.errors import CrucibleError, Fault
 from crucible.lab.accounting import Accounts, Root
 from crucible.services import SERVICES, Server, locate
 
+pytestmark = pytest.mark.machine
+
 NEVER = Retry(NoBackoff(), 0)
 DOCKER = """#!/bin/sh
 echo "$*" >> {folder}/asked

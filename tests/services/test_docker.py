@@ -17,6 +17,8 @@ from crucible.errors import CrucibleError
 from crucible.services import SERVICES, container, find, start
 from crucible.services.base import Source
 
+pytestmark = pytest.mark.machine
+
 DOCKER = """#!/bin/sh
 echo "$*" >> {folder}/asked
 case "$1" in

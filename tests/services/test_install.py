@@ -79,6 +79,7 @@ def test_where_no_manager_is_known_it_says_how_else(manager: dict[str, str]) -> 
     assert caught.value.fix == SERVICES["rabbitmq"].how_to_get
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize(
     ("command", "said"),
     [(("false",), "status 1"), (("no-such-program",), "No such file"), (("true",), "and yet there is no server")],
@@ -89,6 +90,7 @@ def test_a_failure_is_told_with_its_command(command: tuple[str, ...], said: str)
     assert caught.value.where == command[0]
 
 
+@pytest.mark.machine
 def test_it_says_what_it_will_run_and_runs_nothing_unless_told_to(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

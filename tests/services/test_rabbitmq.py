@@ -16,6 +16,8 @@ from crucible.errors import CrucibleError, Fault
 from crucible.services import SERVICES, Server, locate
 from crucible.services.base import Source
 
+pytestmark = pytest.mark.machine
+
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:

@@ -51,6 +51,7 @@ def as_solution(server: Server) -> tuple[Any, str]:
     return client, env["S3_BUCKET"]
 
 
+@pytest.mark.machine
 def test_it_counts_requests_by_operation_and_what_is_stored(store: Server) -> None:
     client, bucket = as_solution(store)
     before, stored = store.operations(), store.footprint() or 0
@@ -71,6 +72,7 @@ def test_it_counts_requests_by_operation_and_what_is_stored(store: Server) -> No
     }  # fmt: skip
 
 
+@pytest.mark.machine
 def test_a_wrong_key_is_refused_by_a_real_server(store: Server) -> None:
     if "moto" in store.version:
         pytest.skip("moto's server takes any key")
@@ -83,6 +85,7 @@ def test_a_wrong_key_is_refused_by_a_real_server(store: Server) -> None:
         stranger.list_buckets()
 
 
+@pytest.mark.machine
 def test_a_crash_keeps_what_was_stored_or_says_that_it_cannot_be_caused(store: Server) -> None:
     client, bucket = as_solution(store)
     client.put_object(Bucket=bucket, Key="kept", Body=b"kept")
@@ -101,6 +104,7 @@ def test_a_crash_keeps_what_was_stored_or_says_that_it_cannot_be_caused(store: S
     assert store.operations() == {"GetObject": 1}
 
 
+@pytest.mark.machine
 def test_attached_it_takes_its_own_away_again(store: Server, folder: Path) -> None:
     env = store.environment("127.0.0.1", store.upstream.port)
     named = f"{env['AWS_ACCESS_KEY_ID']}:{env['AWS_SECRET_ACCESS_KEY']}@127.0.0.1:{store.upstream.port}"

@@ -33,6 +33,8 @@ from crucible.services import postgres as postgres_module
 from crucible.services import redis as redis_module
 from crucible.services.base import clients_of
 
+pytestmark = pytest.mark.machine
+
 NEVER = Retry(NoBackoff(), 0)
 
 
