@@ -49,6 +49,7 @@ def modules_in(path: Path) -> Iterator[str]:
 
 
 @each
+@pytest.mark.machine
 def test_a_reference_is_built_and_started_as_it_lies(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
