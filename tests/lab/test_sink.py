@@ -16,7 +16,7 @@ from crucible.evidence import Attempt
 from crucible.lab.client import Client, Reply
 from crucible.lab.connection import encode
 from crucible.lab.ledger import PATIENCE, SECOND_NS, Ledger
-from crucible.lab.sink import LARGEST, Sink
+from crucible.lab.sink import LARGEST, SinkServer
 
 T = TypeVar("T")
 MS = 1_000_000
@@ -131,10 +131,10 @@ def test_no_key_ever_has_two_effects_whatever_happens(calls: list[tuple[str, str
 # ----- over a connection
 
 
-def with_sink(work: Callable[[Sink, Client], Awaitable[T]]) -> T:
+def with_sink(work: Callable[[SinkServer, Client], Awaitable[T]]) -> T:
     async def run() -> T:
         now = asyncio.get_running_loop().time
-        sink, client = Sink(1, lambda: int(now() * 1e9)), Client()
+        sink, client = SinkServer(1, lambda: int(now() * 1e9)), Client()
         await sink.start()
         sink.keeping = 1
         try:
@@ -148,7 +148,13 @@ def with_sink(work: Callable[[Sink, Client], Awaitable[T]]) -> T:
 
 
 def send(
-    sink: Sink, client: Client, key: str | None, body: object = TO, *, channel: str = "email", timeout_s: float = 5.0
+    sink: SinkServer,
+    client: Client,
+    key: str | None,
+    body: object = TO,
+    *,
+    channel: str = "email",
+    timeout_s: float = 5.0,
 ) -> Awaitable[Reply]:
     headers = {"Idempotency-Key": key} if key is not None else {}
     content = json.dumps(body).encode()
@@ -158,7 +164,7 @@ def send(
 
 @pytest.mark.machine
 def test_each_call_is_kept_with_what_came_of_it() -> None:
-    async def work(sink: Sink, client: Client) -> tuple[list[Reply], list[Attempt]]:
+    async def work(sink: SinkServer, client: Client) -> tuple[list[Reply], list[Attempt]]:
         sink.ledger.rejected.add("nobody")
         replies = [
             await send(sink, client, "a"), await send(sink, client, "a"),
@@ -178,7 +184,7 @@ def test_each_call_is_kept_with_what_came_of_it() -> None:
 
 @pytest.mark.machine
 def test_it_waits_before_it_answers_and_meanwhile_the_key_is_in_flight() -> None:
-    async def work(sink: Sink, client: Client) -> tuple[Reply, Reply]:
+    async def work(sink: SinkServer, client: Client) -> tuple[Reply, Reply]:
         sink.set_fault("email", SinkFault(delay_ms=200))
         first = asyncio.ensure_future(send(sink, client, "a"))
         await sink.next_call()
@@ -191,7 +197,7 @@ def test_it_waits_before_it_answers_and_meanwhile_the_key_is_in_flight() -> None
 
 @pytest.mark.machine
 def test_an_answer_that_nobody_waited_for_is_no_answer() -> None:
-    async def work(sink: Sink, client: Client) -> tuple[Reply, Reply, list[Attempt]]:
+    async def work(sink: SinkServer, client: Client) -> tuple[Reply, Reply, list[Attempt]]:
         sink.set_fault("email", SinkFault(delay_ms=200))
         first = await send(sink, client, "a", timeout_s=0.05)
         sink.heal("email")
@@ -206,7 +212,7 @@ def test_an_answer_that_nobody_waited_for_is_no_answer() -> None:
 
 @pytest.mark.machine
 def test_who_was_hung_is_told_when_it_is_over_and_other_channels_go_on() -> None:
-    async def work(sink: Sink, client: Client) -> tuple[Reply, Reply, list[Attempt]]:
+    async def work(sink: SinkServer, client: Client) -> tuple[Reply, Reply, list[Attempt]]:
         sink.set_fault("sms", SinkFault(hangs=True))
         hung = asyncio.ensure_future(send(sink, client, "a", channel="sms"))
         await sink.next_call("sms")
@@ -227,7 +233,7 @@ def test_who_was_hung_is_told_when_it_is_over_and_other_channels_go_on() -> None
     [("GET", "/email/send", 404), ("POST", "/email", 404), ("POST", "/", 404), ("POST", "/email/send?x=1", 200)],
 )
 def test_what_is_no_call_is_no_attempt(method: str, path: str, status: int) -> None:
-    async def work(sink: Sink, client: Client) -> tuple[Reply, int]:
+    async def work(sink: SinkServer, client: Client) -> tuple[Reply, int]:
         request = encode(method, sink.port, path, json.dumps(TO).encode())
         return await client.request("127.0.0.1", sink.port, request, 5.0), len(sink.attempts)
 
@@ -241,7 +247,7 @@ def test_what_is_no_call_is_no_attempt(method: str, path: str, status: int) -> N
     [b"nonsense\r\n\r\n", b"POST /email/send HTTP/1.1\r\nX: " + b"x" * LARGEST + b"\r\n\r\n", b"\x00" * 10],
 )
 def test_who_talks_nonsense_or_too_much_is_dropped(sent: bytes) -> None:
-    async def work(sink: Sink, client: Client) -> tuple[bytes, Reply]:
+    async def work(sink: SinkServer, client: Client) -> tuple[bytes, Reply]:
         reader, writer = await asyncio.open_connection("127.0.0.1", sink.port)
         writer.write(sent)
         try:
@@ -258,7 +264,7 @@ def test_who_talks_nonsense_or_too_much_is_dropped(sent: bytes) -> None:
 
 @pytest.mark.machine
 def test_outside_of_scenarios_nothing_is_kept_but_what_took_effect_is_known() -> None:
-    async def work(sink: Sink, client: Client) -> tuple[int, Reply, list[Attempt]]:
+    async def work(sink: SinkServer, client: Client) -> tuple[int, Reply, list[Attempt]]:
         sink.keeping = 0
         await send(sink, client, "a")
         number = len(sink.attempts)

@@ -13,7 +13,7 @@ from support.solutions import listing
 
 from crucible.errors import CrucibleError, Fault
 from crucible.lab import builds, logs
-from crucible.lab.builds import Wanted, build
+from crucible.lab.builds import Recipe, build
 from crucible.lab.environment import build_environment
 from crucible.lab.workspace import working_copy
 from crucible.processes.confinement import Confinement
@@ -41,12 +41,12 @@ class Learner:
             return await self.used(held, command, deadline_s)
 
     async def used(self, held: ExitStack, command: str | None = None, deadline_s: float = DEADLINE_S) -> Path:
-        wanted = Wanted(self.folder, command or self.command, self.log, deadline_s, Confinement())
-        return await build(wanted, self.environ, held)
+        recipe = Recipe(self.folder, command or self.command, self.log, deadline_s, Confinement())
+        return await build(recipe, self.environ, held)
 
-    def plain(self, folder: Path) -> Wanted:
+    def plain(self, folder: Path) -> Recipe:
         """What needs no build."""
-        return Wanted(folder, None, self.log, DEADLINE_S, Confinement())
+        return Recipe(folder, None, self.log, DEADLINE_S, Confinement())
 
     def build(self, command: str | None = None, deadline_s: float = DEADLINE_S) -> Path:
         return asyncio.run(self.built(command, deadline_s))
@@ -78,11 +78,11 @@ def test_a_second_process_finds_the_build(learner: Learner) -> None:
     tree = learner.build()
     program = (
         "import asyncio, os, sys; from pathlib import Path\n"
-        "from crucible.processes.confinement import Confinement; from crucible.lab.builds import Wanted, build\n"
+        "from crucible.processes.confinement import Confinement; from crucible.lab.builds import Recipe, build\n"
         "folder, command, log = sys.argv[1:]\n"
         "from contextlib import ExitStack; held = ExitStack()\n"
-        "wanted = Wanted(Path(folder), command, Path(log), 20.0, Confinement())\n"
-        "print(asyncio.run(build(wanted, dict(os.environ), held)))"
+        "recipe = Recipe(Path(folder), command, Path(log), 20.0, Confinement())\n"
+        "print(asyncio.run(build(recipe, dict(os.environ), held)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(learner.folder), learner.command, str(learner.log)],

@@ -138,12 +138,12 @@ def _one_at_a_time(base: Any, seconds: float) -> type:
 
 LINKS = """
 from functools import partial
-from crucible.load.locust_user import Kept, OpenModelUser, Send
+from crucible.load.locust_user import KeptFields, OpenModelUser, Send
 
 class Links(OpenModelUser):
     def prepare(self, rng, rate, replicas, number):
         made = [Send("POST", "/links", {{"n": n}}, keep="code") for n in range({before})]
-        def made_later(index: int, kept: Kept) -> Send:
+        def made_later(index: int, kept: KeptFields) -> Send:
             codes = kept["code"]
             return Send("GET", f"/{{codes[-1] if codes else 'none'}}")
         reads = [partial(made_later, index) for index in range(number - {within})]

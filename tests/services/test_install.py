@@ -86,7 +86,7 @@ def test_where_no_manager_is_known_it_says_how_else(manager: dict[str, str]) -> 
 )
 def test_a_failure_is_told_with_its_command(command: tuple[str, ...], said: str) -> None:
     with pytest.raises(CrucibleError, match=said) as caught:
-        install.run(install.Step(missing("s3"), (command,)), os.environ)
+        install.run(install.Installation(missing("s3"), (command,)), os.environ)
     assert caught.value.where == command[0]
 
 

@@ -28,7 +28,7 @@ KEPT_BUILDS = 8
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Recipe:
     """What is to be built, and how."""
 
     folder: Path
@@ -41,12 +41,12 @@ class Wanted:
     """Who builds."""
 
 
-async def build(wanted: Wanted, environ: Mapping[str, str], held: ExitStack) -> Path:
+async def build(recipe: Recipe, environ: Mapping[str, str], held: ExitStack) -> Path:
     """The built tree of a solution: from the cache where nothing has changed. Charged to the learner.
 
     No other grade removes it before `held` is closed.
     """
-    folder, command, builder = wanted.folder, wanted.command, wanted.builder
+    folder, command, builder = recipe.folder, recipe.command, recipe.builder
     builds, home = build_folders(environ)
     if builder.uid is not None and home.stat().st_uid != builder.uid:
         await asyncio.to_thread(hand_over, home, builder)
@@ -70,7 +70,7 @@ async def build(wanted: Wanted, environ: Mapping[str, str], held: ExitStack) -> 
                 copy_files(folder, files, place / "tree")
                 if command is not None:
                     hand_over(place / "tree", builder)
-                    await _run(command, wanted, place / "tree", build_environment(environ, home))
+                    await _run(command, recipe, place / "tree", build_environment(environ, home))
             except BaseException:
                 shutil.rmtree(place, ignore_errors=True)
                 raise
@@ -102,10 +102,10 @@ def _key(folder: Path, files: list[Path], command: str | None) -> str:
     return total.hexdigest()[:32]
 
 
-async def _run(command: str, wanted: Wanted, tree: Path, env: dict[str, str]) -> None:
-    log = wanted.log
-    child = Child.start(["/bin/sh", "-c", command], cwd=tree, log=log, env=env, confined=wanted.builder)
-    end = time.monotonic() + wanted.deadline_s
+async def _run(command: str, recipe: Recipe, tree: Path, env: dict[str, str]) -> None:
+    log = recipe.log
+    child = Child.start(["/bin/sh", "-c", command], cwd=tree, log=log, env=env, confined=recipe.builder)
+    end = time.monotonic() + recipe.deadline_s
     try:
         while child.returncode is None and time.monotonic() < end:
             cut(log)
@@ -117,7 +117,7 @@ async def _run(command: str, wanted: Wanted, tree: Path, env: dict[str, str]) ->
         cut(log)
     slow = status is None
     raise CrucibleError(
-        f"the build did not end within {wanted.deadline_s:g} s" if slow else f"the build ended with status {status}",
+        f"the build did not end within {recipe.deadline_s:g} s" if slow else f"the build ended with status {status}",
         where=f"`build: {command}`",
         fix="run the command in a fresh copy of your repository; the whole log is logs/build.log",
         fault=Fault.LEARNER,

@@ -15,7 +15,7 @@ NO_HEADERS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Received:
     """A whole reply."""
 
     status: int
@@ -42,7 +42,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, on_close: Callable[["Connection"], None]) -> None:
         self._on_close = on_close
         self._transport: asyncio.Transport | None = None
-        self._done: asyncio.Future[Answer] | None = None
+        self._done: asyncio.Future[Received] | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._body: list[bytes] = []
         self._received = 0
@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # a stream's; uvloop's has no asyncio base class
 
-    def send(self, head_and_body: bytes) -> "asyncio.Future[Answer]":
+    def send(self, head_and_body: bytes) -> "asyncio.Future[Received]":
         """Write a request; the future holds the answer, or a ConnectionError / ValueError."""
         assert self._transport is not None
         self._done = asyncio.get_running_loop().create_future()
@@ -122,8 +122,8 @@ class Connection(asyncio.Protocol):
             self.reusable = self._parser.should_keep_alive() and self._transport.get_write_buffer_size() == 0
             self._done.set_result(self._answer(status))
 
-    def _answer(self, status: int) -> Answer:
-        return Answer(status, untrusted.headers(self._headers), b"".join(self._body))
+    def _answer(self, status: int) -> Received:
+        return Received(status, untrusted.headers(self._headers), b"".join(self._body))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._done is not None and not self._done.done():

@@ -12,9 +12,9 @@ from pydantic import JsonValue
 
 from crucible.check import NetworkFault, SinkFault
 from crucible.evidence import Attempt, FaultEvent
-from crucible.lab import sink as sinks
 from crucible.lab.instance import Running
 from crucible.lab.lab import RunningLab
+from crucible.lab.sink import SinkServer
 from crucible.processes.child import holder
 
 PROBE_S = 0.25
@@ -26,7 +26,7 @@ class Faults:
     def __init__(self, lab: RunningLab, happened: Callable[[FaultEvent], None]) -> None:
         self._lab = lab
         self._happened = happened
-        self.sink = _Sink(self, lab)
+        self.sink = _ScenarioSink(self, lab)
 
     def record(self, kind: str, subject: str, begun_ns: int, **detail: JsonValue) -> None:
         self._happened(FaultEvent(kind, subject, begun_ns, self._lab.now_ns(), detail))
@@ -116,7 +116,7 @@ class Faults:
         return [self._lab.instances[name] for name in instances]
 
 
-class _Sink:
+class _ScenarioSink:
     """Implements `check.Sink` for one scenario."""
 
     def __init__(self, faults: Faults, lab: RunningLab) -> None:
@@ -124,7 +124,7 @@ class _Sink:
         self._lab = lab
 
     @property
-    def _sink(self) -> sinks.Sink:
+    def _sink(self) -> SinkServer:
         assert self._lab.sink is not None, "the challenge's manifest has no `sink: true`"
         return self._lab.sink
 

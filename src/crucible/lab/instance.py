@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -26,20 +27,28 @@ from crucible.processes.ports import free_port
 PROBE_S = 2.0
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where an instance lives."""
+
+    folder: Path
+    """Its own, made anew for every start."""
+    log: Path
+    env: Mapping[str, str]
+    confined: Confinement
+
+
 class Running:
     """A process of the solution, through all its starts."""
 
-    def __init__(
-        self, instance: Instance, tree: Path, folder: Path, log: Path, env: Mapping[str, str], confined: Confinement
-    ) -> None:
+    def __init__(self, instance: Instance, tree: Path, place: Place) -> None:
+        """`tree`: what was built."""
         self.instance = instance
         self.port = free_port() if instance.answers_http else 0
         self.host = "127.0.0.1"
-        self.log = log
+        self.log = place.log
         self._tree = tree
-        self._folder = folder
-        self._env = env
-        self._confined = confined
+        self._place = place
         self._child: Child | None = None
         self._death_told = False
         self._ended_for: str | None = None
@@ -67,17 +76,18 @@ class Running:
 
     def start(self) -> None:
         """Start it in a new working copy; nothing of an earlier one is kept."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        home, scratch = self._folder / "app", self._folder / "tmp"
+        folder, confined = self._place.folder, self._place.confined
+        shutil.rmtree(folder, ignore_errors=True)
+        home, scratch = folder / "app", folder / "tmp"
         working_copy(self._tree, home)
         scratch.mkdir()
-        hand_over(self._folder, self._confined)
-        self._folder.chmod(0o700)  # the other instances are other users
-        env = {**self._env, "HOME": str(home), "TMPDIR": str(scratch), "INSTANCE_ID": self.name}
+        hand_over(folder, confined)
+        folder.chmod(0o700)  # the other instances are other users
+        env = {**self._place.env, "HOME": str(home), "TMPDIR": str(scratch), "INSTANCE_ID": self.name}
         if self.instance.answers_http:
             env["PORT"] = str(self.port)
         command = ["/bin/sh", "-c", f"exec {self.instance.command}"]
-        self._child = Child.start(command, cwd=home, log=self.log, env=env, confined=self._confined)
+        self._child = Child.start(command, cwd=home, log=self.log, env=env, confined=confined)
         self._death_told, self._ended_for = False, None  # not before: it would tell the earlier one's death again
 
     def strike(self) -> None:
@@ -91,16 +101,16 @@ class Running:
         self._death_told = True
         if self._child is None:
             return 0
-        number = crowds({self._confined.uid}).popitem()[1] if self._confined.uid is not None else 0
-        self._confined.end_all()
+        number = crowds({self._place.confined.uid}).popitem()[1] if self._place.confined.uid is not None else 0
+        self._place.confined.end_all()
         return max(number, self._child.kill())
 
     def end_for(self, reason: str) -> None:
         """End it and everything that it started, since it took more than it may. At once where it is a user of its own:
         to look for its processes takes long while others like it keep the machine busy."""
         self._death_told, self._ended_for = True, reason
-        if self._confined.uid is not None:
-            self._confined.end_all()
+        if self._place.confined.uid is not None:
+            self._place.confined.end_all()
         else:
             self.kill()
 

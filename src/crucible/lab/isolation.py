@@ -19,7 +19,7 @@ import psutil
 
 from crucible.lab.accounting import crowds
 from crucible.processes.child import Child
-from crucible.processes.confinement import Confinement, View
+from crucible.processes.confinement import Confinement, FileView
 
 BUILDER = 61_184
 """The user that builds; always the same, since package managers want to own their caches. No account needs to exist: it
@@ -41,7 +41,7 @@ class Isolation:
     notes: list[str] = field(default_factory=list)
     """What could not be had here, for the reader of the report."""
     _first: int | None = None
-    _view: View | None = None
+    _view: FileView | None = None
     _given: dict[str, int] = field(default_factory=dict)
     _tag: str = ""
 
@@ -102,7 +102,9 @@ def isolate(folder: Path, needed: Sequence[Path], tools: Sequence[Path], hidden:
         return found
     first = _free_users()
     covered, shown = _openings(_ways(needed), _ways(tools))
-    view = View(covered, shown, tuple(_outermost({path.resolve() for path in hidden if path.is_dir()})), folder.name)
+    view = FileView(
+        covered, shown, tuple(_outermost({path.resolve() for path in hidden if path.is_dir()})), folder.name
+    )
     view = replace(view, hidden=tuple(path for path in view.hidden if _visible(path, view)))
     if _works(Confinement(first, view), folder):
         found._first, found._view = first, view
@@ -197,7 +199,7 @@ def _closed_on_the_way(path: Path) -> bool:
     return any(_is_closed(parent) for parent in (path, *path.parents))
 
 
-def _visible(path: Path, view: View) -> bool:
+def _visible(path: Path, view: FileView) -> bool:
     covered = any(folder in path.parents or folder == path for folder in view.covered)
     return not covered or any(folder in path.parents or folder == path for folder in view.shown)
 

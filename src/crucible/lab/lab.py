@@ -14,10 +14,10 @@ from crucible import services
 from crucible.errors import CrucibleError
 from crucible.evidence import Attempt, FaultEvent, ServiceFacts, Timing, Traffic, Usage
 from crucible.lab import builds, environment, isolation, leftovers, logs, network, strangers
-from crucible.lab import sink as sinks
 from crucible.lab.client import Client
-from crucible.lab.instance import Running
+from crucible.lab.instance import Place, Running
 from crucible.lab.isolation import Isolation
+from crucible.lab.sink import SinkServer
 from crucible.lab.strangers import Watch
 from crucible.lab.supervision import Supervisor, Told
 from crucible.lab.tally import Tally
@@ -56,7 +56,7 @@ class RunningLab:
         self.supervisor = Supervisor(
             self.instances, self.tally.accounts, lambda: self.isolation.crowded(), self.now_ns
         )  # fmt: skip
-        self.sink: sinks.Sink | None = sinks.Sink(plan.seed, self.now_ns) if plan.solution.manifest.sink else None
+        self.sink = SinkServer(plan.seed, self.now_ns) if plan.solution.manifest.sink else None
         self._kept = 0
 
     @property
@@ -122,10 +122,10 @@ class RunningLab:
 
     async def _build(self) -> Path:
         solution = self.plan.solution
-        wanted = builds.Wanted(
+        recipe = builds.Recipe(
             solution.folder, solution.build, self.logs / "build.log", self.plan.deadlines.build, self.isolation.builder
         )
-        return await builds.build(wanted, self._environ, self._held)
+        return await builds.build(recipe, self._environ, self._held)
 
     async def _start_server(self, name: str, source: Source) -> None:
         folder = self.folder / "services" / name
@@ -151,9 +151,11 @@ class RunningLab:
             for server in self.servers.values():
                 port = await self.network.link(instance.name, server, self.delay_ms(server.name))
                 env |= server.environment("127.0.0.1", port)
-            log, place = self.logs / f"{instance.name}.log", self.folder / "work" / instance.name
-            confined = self.isolation.confine(instance.name)
-            self.instances[instance.name] = Running(instance, tree, place, log, env, confined)
+            place = Place(
+                self.folder / "work" / instance.name, self.logs / f"{instance.name}.log", env,
+                self.isolation.confine(instance.name),
+            )  # fmt: skip
+            self.instances[instance.name] = Running(instance, tree, place)
         await self.start(list(self.instances.values()))
 
     async def start(self, instances: list[Running]) -> None:

@@ -42,7 +42,7 @@ class _UnderWay:
     key: str | None
 
 
-class Sink:
+class SinkServer:
     """A server on 127.0.0.1 with one ledger."""
 
     def __init__(self, seed: int, now_ns: Callable[[], int]) -> None:
@@ -126,7 +126,7 @@ class Sink:
 class _Call(asyncio.Protocol):
     """A connection, and the one call that is under way on it."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: SinkServer) -> None:
         self._sink = sink
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)

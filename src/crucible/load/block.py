@@ -32,10 +32,10 @@ class Send:
     """What Locust's statistics call it, by hand; its path, if empty."""
 
 
-Kept = Mapping[str, Sequence[str]]
+KeptFields = Mapping[str, Sequence[str]]
 """What was kept so far, by name of field, in the order in which the answers came: of what was put in place, and of this
 block. A name of which nothing is there yet has an empty sequence."""
-Later = Callable[[Kept], Send]
+Later = Callable[[KeptFields], Send]
 """A request that is made when it is due, from what was kept by then; it must have one to send where nothing was."""
 
 

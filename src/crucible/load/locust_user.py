@@ -20,11 +20,11 @@ from gevent.pool import Pool
 from locust import User, constant, events, task
 
 from crucible.load.asking import MOST_AT_ONCE, Answer, Replicas, encoded
-from crucible.load.block import UNKNOWN, Block, Kept, Later, Prepared, Send, kept
+from crucible.load.block import UNKNOWN, Block, KeptFields, Later, Prepared, Send, kept
 from crucible.load.schedule import arrivals
 from crucible.load.timer import Timer
 
-__all__ = ["UNKNOWN", "Block", "Kept", "Later", "OpenModelUser", "Prepared", "Send"]
+__all__ = ["UNKNOWN", "Block", "KeptFields", "Later", "OpenModelUser", "Prepared", "Send"]
 
 WARM = 16
 """Connections to each replica that are open before a block begins."""
@@ -45,7 +45,7 @@ class OpenModelUser(User):
     What is sent may depend on earlier answers, but never on when they come: a request with `keep="id"` keeps that field
     of its answer, and a function in place of a request is called when it is due, with what was kept by then:
 
-        def _read(index: int, kept: Kept) -> Send:
+        def _read(index: int, kept: KeptFields) -> Send:
             ids = kept["id"]
             return Send("GET", f"/things/{ids[index % len(ids)]}" if ids else "/things/none", label="/things/ID")
 
@@ -211,7 +211,7 @@ class OpenModelUser(User):
         )  # fmt: skip
 
 
-def _made(later: Later, seen: Kept) -> Send:
+def _made(later: Later, seen: KeptFields) -> Send:
     """The request that is due now; what a solution named may hold anything, and a path may not."""
     send = later(seen)
     return replace(send, path=quote(send.path, safe=LEGAL_IN_A_PATH))

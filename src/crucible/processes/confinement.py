@@ -21,7 +21,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 
 
 @dataclass(frozen=True)
-class View:
+class FileView:
     """What differs from the machine's own files. Paths are absolute and real."""
 
     covered: tuple[Path, ...] = ()
@@ -65,7 +65,7 @@ class Confinement:
 
     uid: int | None = None
     """Its user and group; None: the grader's own."""
-    view: View | None = None
+    view: FileView | None = None
     most_processes: int | None = None
     """Processes and threads of its user."""
 

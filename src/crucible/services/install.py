@@ -15,7 +15,7 @@ TIMEOUT_S = 900.0
 
 
 @dataclass(frozen=True)
-class Step:
+class Installation:
     """One service that is to be had."""
 
     service: Service
@@ -29,7 +29,7 @@ class Step:
         return " && ".join(shlex.join(command) for command in self.commands)
 
 
-def steps(services: Iterable[Service], environ: Mapping[str, str], *, root: bool) -> list[Step]:
+def steps(services: Iterable[Service], environ: Mapping[str, str], *, root: bool) -> list[Installation]:
     """What would bring those of `services` that cannot be had here. Raises a CrucibleError where nothing would."""
     found = []
     for service in services:
@@ -43,7 +43,7 @@ def steps(services: Iterable[Service], environ: Mapping[str, str], *, root: bool
                     f"no server for {service.title} can be installed: there is neither {managers}",
                     where=service.name, fix=service.how_to_get, fault=Fault.CRUCIBLE,
                 )  # fmt: skip
-            found.append(Step(service, commands, _REMARKS.get((service.name, commands[-1][-1]), "")))
+            found.append(Installation(service, commands, _REMARKS.get((service.name, commands[-1][-1]), "")))
     return found
 
 
@@ -72,7 +72,7 @@ def _commands(service: Service, environ: Mapping[str, str], root: bool) -> tuple
     return None
 
 
-def run(step: Step, environ: Mapping[str, str]) -> None:
+def run(step: Installation, environ: Mapping[str, str]) -> None:
     """Carry it out. Raises a CrucibleError where a command fails, or where there is no server even then."""
     for command in step.commands:
         try:
@@ -86,7 +86,7 @@ def run(step: Step, environ: Mapping[str, str]) -> None:
         raise _failed(step, step.commands[-1], "it ended well, and yet there is no server")
 
 
-def _failed(step: Step, command: tuple[str, ...], why: str) -> CrucibleError:
+def _failed(step: Installation, command: tuple[str, ...], why: str) -> CrucibleError:
     return CrucibleError(
         f"{step.service.title} could not be installed: {why}",
         where=shlex.join(command), fix="run it by hand, and see what it says", fault=Fault.CRUCIBLE,

@@ -118,8 +118,8 @@ class _S3:
             for upload in page.get("Uploads", []):
                 client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
         for listed in client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
-            for it in listed.get("Contents", []):
-                client.delete_object(Bucket=self._bucket, Key=it["Key"])
+            for stored in listed.get("Contents", []):
+                client.delete_object(Bucket=self._bucket, Key=stored["Key"])
 
     def _answers(self) -> bool:
         from botocore.exceptions import BotoCoreError, ClientError
