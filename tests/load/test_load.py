@@ -48,11 +48,12 @@ def send(
     loadfile: Path = LIMITER,
     shared: bool = True,
     count: int = 1,
+    seconds: float = 1.0,
 ) -> list[Sent]:
     async def run() -> list[Sent]:
         load = await Load.start(loadfile, urls, folder, folder / "load.log", shared=shared)
         try:
-            await load.prepare([(rate, 1.0, f"seed/{index}") for index in range(count)])
+            await load.prepare([(rate, seconds, f"seed/{index}") for index in range(count)])
             return [await load.send(index) for index in range(count)]
         finally:
             load.stop()
@@ -154,12 +155,13 @@ class Links(OpenModelUser):
 
 
 class Links(Answering):
-    """Names each link that is made, `answer_s` later, and keeps which were read."""
+    """Names each link that is made, as soon as `after` more were read, and keeps which were."""
 
-    def __init__(self, code: str = "code-{}", answer_s: float = 0.0) -> None:
+    def __init__(self, code: str = "code-{}", after: int = 0) -> None:
         super().__init__("allow")
         taking, made, lock = self.RequestHandlerClass, itertools.count(), threading.Lock()
         self.read: list[str] = []
+        self.over = False
         server = self
 
         class Naming(taking):  # type: ignore[misc, valid-type]
@@ -170,20 +172,26 @@ class Links(Answering):
 
             def do_POST(self) -> None:  # noqa: N802
                 self._take()
-                time.sleep(answer_s)
+                enough = len(server.read) + after
+                while len(server.read) < enough and not server.over:
+                    time.sleep(0.005)
                 with lock:
                     self._say(201, {"code": code.format(next(made))})
 
         self.RequestHandlerClass = Naming
 
 
-def linked(folder: Path, server: Links, *, before: int = 0, within: int = 0, count: int = 1) -> list[Sent]:
+def linked(
+    folder: Path, server: Links, *, before: int = 0, within: int = 0, count: int = 1, rate: float = 60,
+    seconds: float = 1.0,
+) -> list[Sent]:  # fmt: skip
     path = folder / "load.py"
     path.write_text(LINKS.format(before=before, within=within))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        return send(folder, [server.url], rate=60, loadfile=path, count=count)
+        return send(folder, [server.url], rate=rate, loadfile=path, count=count, seconds=seconds)
     finally:
+        server.over = True
         server.shutdown()
         server.server_close()
 
@@ -196,13 +204,15 @@ def test_a_request_is_made_from_what_was_put_in_place(tmp_path: Path) -> None:
 
 
 def test_a_request_is_made_from_an_earlier_answer_of_its_own_block_only(tmp_path: Path) -> None:
-    server = Links(answer_s=0.4)
-    linked(tmp_path, server, within=1, count=2)
-    assert [path for path, _ in itertools.groupby(server.read)] == ["/none", "/code-0", "/none", "/code-1"]
+    server = Links(after=5)
+    first, _ = linked(tmp_path, server, within=1, count=2, rate=20, seconds=3.0)
+    reads = total(first) - 1
+    assert set(server.read[:reads]) == {"/none", "/code-0"}
+    assert set(server.read[reads:]) == {"/none", "/code-1"}
 
 
 def test_what_is_due_is_sent_when_no_answer_is_there_yet(tmp_path: Path) -> None:
-    server = Links(answer_s=4)
+    server = Links(after=1_000)
     (sent,) = linked(tmp_path, server, within=1)
     assert set(server.read) == {"/none"}
     assert sent.outcomes == {"unknown": 1, "found": total(sent) - 1}
@@ -332,7 +342,7 @@ def test_a_block_without_echoes_says_so(tmp_path: Path) -> None:
     async def run(server: Answering) -> list[Sent]:
         load = await Load.start(LIMITER, [server.url], tmp_path, tmp_path / "load.log", shared=True)
         try:
-            await load.prepare([(50, 0.5, "seed/0"), (50, 0.5, "seed/1")])
+            await load.prepare([(50, 2.0, "seed/0"), (50, 0.5, "seed/1")])
             before = await load.send(0)
             os.kill(load.pacer_pid, signal.SIGKILL)
             return [before, await load.send(1)]

@@ -12,8 +12,9 @@ import psutil
 Behaviour = Callable[[socket.socket], None]
 
 
-def eventually(condition: Callable[[], object], seconds: float = 5.0, what: str = "the condition") -> None:
-    """Wait for a condition, and say what it was when it does not come."""
+def eventually(condition: Callable[[], object], seconds: float = 20.0, what: str = "the condition") -> None:
+    """Wait for a condition, and say what it was when it does not come. Whoever waits in vain has failed anyway: only a
+    machine that is busy with other things needs the time."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"{what} did not come true within {seconds:g} s"
