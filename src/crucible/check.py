@@ -85,7 +85,8 @@ class History:
 
     def named(self, name: str) -> tuple[Op, ...]:
         """The operations labelled `name`, or `name/…`."""
-        return tuple(op for op in self.ops if op.name == name or op.name.startswith(f"{name}/"))
+        below = f"{name}/"
+        return tuple(op for op in self.ops if op.name == name or op.name.startswith(below))
 
 
 @dataclass(frozen=True, slots=True)
