@@ -1,5 +1,6 @@
 """`crucible-new`, as it is typed."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from crucible.cli import explain
 from crucible.cli.new import ENDINGS, main
 from crucible.errors import CrucibleError, Fault
+from crucible.planning import challenges
 
 STALLED = """
 import time
@@ -42,8 +44,10 @@ def run(*arguments: str) -> Result:
 def test_alone_it_lists_the_challenges_and_says_how_to_go_on() -> None:
     result = run()
     assert result.exit_code == 0
-    assert "  rate-limiter          Count every caller's requests" in result.stdout
-    assert "  notification-service  Tell a shop's customers" in result.stdout
+    for slug in challenges.slugs():
+        assert re.search(rf"^  {slug} +[A-Z]\w+ ", result.stdout, re.MULTILINE)
+    assert re.search(r"^  rate-limiter +Count every caller's requests", result.stdout, re.MULTILINE)
+    assert re.search(r"^  notification-service +Tell a shop's customers", result.stdout, re.MULTILINE)
     assert "crucible-new CHALLENGE DIR" in result.stdout
 
 

@@ -216,7 +216,7 @@ def test_what_tools_leave_behind_is_not_copied(tmp_path: Path) -> None:
             "../_shared",
             "python",
             "there is no challenge `../_shared`",
-            "use one of: notification-service, rate-limiter",
+            f"use one of: {', '.join(challenges.slugs())}",
         ),
         (SLUG, "pyton", "there is no `pyton` starter for rate-limiter", "did you mean `python`?"),
         (SLUG, "cobol", "there is no `cobol` starter for rate-limiter", "use one of: go, node, python"),
