@@ -92,7 +92,7 @@ async def calm(
         found += ops
         if all(map(answers, ops)):
             break
-        await lab.sleep(0.2)
+        await lab.sleep(pause_s)
     return found
 
 

@@ -90,12 +90,15 @@ def not_objects(route: Route, *, text: str, large: int) -> tuple[Bad, ...]:
     )
 
 
-async def ask_bad(lab: Lab, slugs: Iterable[str], bad: Callable[[str, str], Bad]) -> list[str]:
-    """Ask each once, or until it is answered, on each replica in turn; `bad` makes one of a slug for a target.
+async def ask_bad(
+    lab: Lab, slugs: Iterable[str], bad: Callable[[str, str], Bad], *, targets: Sequence[str] = ()
+) -> list[str]:
+    """Ask each once, or until it is answered, on each replica (of `targets`) in turn; `bad` makes one of a slug for a
+    target.
 
     Whoever no longer answers its health route is asked nothing more. Returns the replicas that still do.
     """
-    up = list(lab.replicas)
+    up = list(targets or lab.replicas)
     for index, slug in enumerate(slugs):
         if not up:
             break
