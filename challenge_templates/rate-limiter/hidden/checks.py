@@ -1,19 +1,20 @@
 """What a rate limiter must show: the scenarios that observe one, and the checks that judge what they recorded."""
 
-from functools import partial
-
 from crucible.check import Check, Scenario, Suite
 
 from .changes import changes, judge_changes
+from .contact import contact
 from .deserved import judge_refusals, skew
 from .edges import edges, judge_peak
+from .growth import judge_old_keys
 from .hints import hints, judge_hints
 from .hostile import bad_input, judge_bad_input
-from .old_keys import judge_old_keys, old_keys
+from .neighbours import judge_neighbours, neighbours
+from .old_keys import old_keys
 from .outage import outage
+from .overload import judge_overload, overload
 from .races import judge_cost, judge_tries, race
 from .restart import judge_blocked, restart
-from .steady import contact, judge_neighbours, judge_overload, neighbours, overload
 from .survival import judge_survival, unharmed
 from .usage import judge_usage, usage
 from .word import judge_word
@@ -55,7 +56,7 @@ SUITE = Suite(
             "RL-3", "holds-in-a-race",
             "However many requests for one key arrive at once, about the limit is allowed and no more.",
             "Between reading how much is used and writing the new value, what can another request do?",
-            True, ("race",), partial(judge_tries, race="race"), ("peak_ratio",),
+            True, ("race",), judge_tries, ("peak_ratio",),
         ),
         Check(
             "RL-4", "cost-is-atomic",

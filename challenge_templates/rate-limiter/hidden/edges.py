@@ -1,14 +1,29 @@
 """Where limits tear: at the edges of windows, of a key's own one and of those that begin with the epoch."""
 
 import asyncio
+from dataclasses import dataclass
 from random import Random
 
-from crucible.check import Finding, History, Lab, Measure, Outcome
-from crucible.evidence import Op
+from crucible.authoring.asking import in_turn
+from crucible.authoring.clock import aligned_window, wall_ms
+from crucible.authoring.outcomes import failed, inconclusive, passed
+from crucible.check import Finding, History, Lab, Measure
 from crucible.oracles.windows import peak_units
 
-from .requests import LONG_MS, allowed, answered, check, claims, fresh, limit, limits_set, put_limit, unanswered_claims
-from .windows import aligned_window, note_epoch, now_ms
+from .overload import OVERLOAD
+from .requests import (
+    LONG_MS,
+    allowed,
+    answered,
+    by_key,
+    check,
+    claims,
+    fresh,
+    limit,
+    limits_set,
+    put_limit,
+    unanswered_claims,
+)
 
 EDGE_LIMIT, EDGE_MS = 10, 2_000
 SHAPES = {
@@ -18,74 +33,86 @@ SHAPES = {
 }
 """When how many units are asked for, in windows from an epoch-aligned border. `border`: a fixed window shows; `tail`:
 one that weighs its predecessor, or refills; `own`: one that begins with a key's first unit."""
+FLOOD = "flood"
 KEYS_PER_SHAPE = 2
-LOOKED_AT = ("overload", *(f"edge/{shape}" for shape in (*SHAPES, "flood")))
-"""The names of the requests that a peak is looked for in."""
+
+
+def edge(shape: str) -> str:
+    return f"edge/{shape}"
+
+
+LOOKED_AT = {OVERLOAD: OVERLOAD} | {edge(shape): shape for shape in (*SHAPES, FLOOD)}
+"""The names of the requests that a peak is looked for in, and what each is in words."""
 
 
 async def edges(lab: Lab, rng: Random) -> None:
-    epoch_ms, targets = note_epoch(lab), lab.replicas
+    target = lab.replicas[0]
     keys = [(shape, fresh(rng, "edge")) for shape in SHAPES for _ in range(KEYS_PER_SHAPE)]
     for shape, key in keys:
-        await put_limit(lab, limit(targets[0], key, EDGE_LIMIT, EDGE_MS, f"edge/{shape}"))
-    flood = fresh(rng, "flood")
-    window_ms = aligned_window(now_ms(lab, epoch_ms) + 1_000, LONG_MS)
-    await put_limit(lab, limit(targets[0], flood, EDGE_LIMIT, window_ms, "edge/flood"))
+        await put_limit(lab, limit(target, key, EDGE_LIMIT, EDGE_MS, edge(shape)))
+    flood = fresh(rng, FLOOD)
+    window_ms = aligned_window(wall_ms(lab) + 1_000, LONG_MS)
+    await put_limit(lab, limit(target, flood, EDGE_LIMIT, window_ms, edge(FLOOD)))
     await lab.sleep(1.0)
-    begin_ms = now_ms(lab, epoch_ms)
-    border_ms = (begin_ms + EDGE_MS // 5) // EDGE_MS * EDGE_MS + EDGE_MS
+    border_ms = (wall_ms(lab) + EDGE_MS // 5) // EDGE_MS * EDGE_MS + EDGE_MS
 
     async def strike(shape: str, key: str, windows: float, count: int) -> None:
-        await lab.sleep(max(0.0, border_ms + windows * EDGE_MS - now_ms(lab, epoch_ms)) / 1000)
-        await lab.burst([check(targets[i % len(targets)], key, f"edge/{shape}") for i in range(count)])
+        await lab.sleep(max(0.0, border_ms + windows * EDGE_MS - wall_ms(lab)) / 1000)
+        await lab.burst([check(in_turn(lab, i), key, edge(shape)) for i in range(count)])
 
     async def overflow() -> None:
-        count = EDGE_LIMIT * (len(targets) + 3)
-        await lab.paced([check(targets[i % len(targets)], flood, "edge/flood") for i in range(count)], 0.02)
+        count = EDGE_LIMIT * (len(lab.replicas) + 3)
+        await lab.paced([check(in_turn(lab, i), flood, edge(FLOOD)) for i in range(count)], 0.02)
 
     times = sorted((windows, count, shape, key) for shape, key in keys for windows, count in SHAPES[shape])
     await asyncio.gather(*(strike(shape, key, windows, count) for windows, count, shape, key in times), overflow())
 
 
-def peaks(history: History) -> tuple[float, float, str]:
-    """The highest peak ratio that is certain, the highest that is possible, and where the certain one was seen."""
-    value, high, where = 0.0, 0.0, ""
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """The fullest window of any key, by its limit."""
+
+    certain: float = 0.0
+    possible: float = 0.0
+    where: str = ""
+    """The name of the requests that the certain one was seen in."""
+
+
+def peaks(history: History) -> Peaks:
+    found = Peaks()
     for name in LOOKED_AT:
-        by_key: dict[str, list[Op]] = {}
-        for op in history.named(name):
-            body = op.request.body
-            by_key.setdefault(str(body.get("key")) if isinstance(body, dict) else "", []).append(op)
-        for key, own in by_key.items():
-            limits = limits_set(history, name, key)
-            if limits is None:
-                continue
-            n, window_ns = limits
-            took = claims([op for op in own if allowed(op)])
-            ratio = peak_units(took, window_ns).units / n
-            high = max(high, peak_units(took + unanswered_claims(own), window_ns).units / n)
-            if ratio > value:
-                value, where = ratio, name
-    return value, high, where
+        for key, ops in by_key(history.named(name)).items():
+            if (limits := limits_set(history, name, key)) is not None:
+                n, window_ns = limits
+                took = claims(filter(allowed, ops))
+                certain = peak_units(took, window_ns).units / n
+                possible = max(found.possible, peak_units(took + unanswered_claims(ops), window_ns).units / n)
+                where = name if certain > found.certain else found.where
+                found = Peaks(max(certain, found.certain), possible, where)
+    return found
 
 
 def judge_peak(history: History) -> Finding:
     """Certainly more than replicas + 1 times the limit in one window is no limit at all."""
-    shapes = [name for name in LOOKED_AT if history.named(name) and limits_set(history, name) is not None]
-    ops = [op for name in shapes for op in history.named(name)]
-    silent = [op for op in ops if not answered(op)]
-    value, high, where = peaks(history)
-    evidence = {"requests": len(ops), "kinds of edge": len(shapes), "without an answer": len(silent)}
-    measures = (Measure("peak_ratio", value, value, high, len(ops)),) if ops else ()
+    reached = [name for name in LOOKED_AT if history.named(name) and limits_set(history, name) is not None]
+    ops = [op for name in reached for op in history.named(name)]
+    silent = sum(not answered(op) for op in ops)
+    found = peaks(history)
+    counted = {"requests": len(ops), "kinds of edge": len(reached), "without an answer": silent}
+    measures = [Measure("peak_ratio", found.certain, found.certain, found.possible, len(ops))] if ops else []
     most = history.replicas + 1.1  # a unit or so for a steady refill
-    if value > most:
-        what = f"{value:.2f} times the limit was certainly allowed within one window, on {history.replicas} replicas"
-        shown = tuple(op for op in history.named(where) if allowed(op))[-3:]
-        return Finding(Outcome.FAIL, what, shown, measures, evidence)
-    if len(shapes) < len(LOOKED_AT) or not value:
+    if found.certain > most:
+        shown = [op for op in history.named(found.where) if allowed(op)][-3:]
+        what = (
+            f"{found.certain:.2f} times the limit was certainly allowed within one window, "
+            f"on {history.replicas} replicas"
+        )
+        return failed(what, *shown, counted=counted, measures=measures)
+    if len(reached) < len(LOOKED_AT) or not found.certain:
         what = "the windows' edges were not all reached, or nothing was allowed there, or a limit was not taken"
-        return Finding(Outcome.INCONCLUSIVE, what, (), measures, evidence)
-    if high > most or len(silent) > 0.05 * len(ops):
-        what = f"{len(silent)} of {len(ops)} requests had no answer, so the highest peak may have been {high:.2f}"
-        return Finding(Outcome.INCONCLUSIVE, what, (), measures, evidence)
-    what = f"the fullest window held {value:.2f} times the limit ({where.removeprefix('edge/')})"
-    return Finding(Outcome.PASS, what, (), measures, evidence)
+        return inconclusive(what, counted=counted, measures=measures)
+    if found.possible > most or silent > 0.05 * len(ops):
+        what = f"{silent} of {len(ops)} requests had no answer, so the highest peak may have been {found.possible:.2f}"
+        return inconclusive(what, counted=counted, measures=measures)
+    what = f"the fullest window held {found.certain:.2f} times the limit ({LOOKED_AT[found.where]})"
+    return passed(what, counted=counted, measures=measures)
