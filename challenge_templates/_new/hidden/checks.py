@@ -1,12 +1,13 @@
 """What is observed of a solution, and what is said of that. A scenario records and never judges; a judge sees a history
-and touches nothing."""
+and touches nothing. What suites share is in crucible.authoring."""
 
 from random import Random
 
-from crucible.check import Call, Check, Finding, History, Lab, Measure, Outcome, Scenario, Suite
+from crucible.authoring.outcomes import exactly, failed, inconclusive, passed, settled
+from crucible.check import Call, Check, Finding, History, Lab, Scenario, Suite
 from crucible.evidence import Op, Result
 
-RACE = 60
+AT_ONCE = 60
 
 
 def press(target: str, name: str) -> Call:
@@ -29,7 +30,7 @@ async def race(lab: Lab, rng: Random) -> None:
     target = lab.replicas[0]
     await lab.call(read(target, "before"))
     async with lab.slow(10):
-        await lab.burst([press(target, "race")] * RACE)
+        await lab.burst([press(target, "race")] * AT_ONCE)
     await lab.sleep(0.5)
     await lab.call(read(target, "after"))
 
@@ -44,38 +45,40 @@ async def crash(lab: Lab, rng: Random) -> None:
     await lab.call(read(target, "kept/after"))
 
 
-def value_of(ops: tuple[Op, ...]) -> int | None:
-    """What the last of these answers said; None where it said nothing."""
-    reply = ops[-1].reply if ops else None
-    value = reply.get("value") if isinstance(reply, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def value(op: Op) -> int | None:
+    """What a 2xx said; None where it said nothing."""
+    return op.field("value", int) if op.result is Result.OK else None
+
+
+def value_said(history: History, name: str) -> int | None:
+    """What the last request of this name was told."""
+    ops = history.named(name)
+    return value(ops[-1]) if ops else None
 
 
 def judge_race(history: History) -> Finding:
-    """Every press that was answered 200 counts; one without an answer may count or not."""
-    ops, before, after = history.named("race"), value_of(history.named("before")), value_of(history.named("after"))
-    sure = sum(op.result is Result.OK for op in ops)
-    maybe = sum(op.result is Result.UNKNOWN for op in ops)
-    evidence = {"presses at once": len(ops), "answered": sure, "without an answer": maybe}
-    if before is None or after is None or sure < RACE // 2:
-        return Finding(
-            Outcome.INCONCLUSIVE, "too few presses were answered, or the value was not said", (), (), evidence
-        )
-    counted = after - before
-    if not sure <= counted <= sure + maybe:
-        what = f"of {sure} presses that were answered, {counted} were counted"
-        return Finding(Outcome.FAIL, what, ops[-2:] + history.named("after"), (), evidence)
-    return Finding(Outcome.PASS, f"{counted} of {sure} presses at once were counted", (), (), evidence)
+    """Every press that was answered with a value counts; one without an answer may count or not."""
+    presses = settled(history.named("race"), done=lambda op: value(op) is not None)
+    before, after = value_said(history, "before"), value_said(history, "after")
+    sure, maybe = len(presses.done), len(presses.maybe)
+    counted = {"presses at once": len(history.named("race")), "answered": sure, "without an answer": maybe}
+    if before is None or after is None or sure < AT_ONCE // 2:
+        return inconclusive("too few presses were answered, or the value was not said", counted=counted)
+    grew = after - before
+    if not sure <= grew <= sure + maybe:
+        shown = (*presses.done[-2:], *history.named("after"))
+        return failed(f"of {sure} presses that were answered, {grew} were counted", *shown, counted=counted)
+    return passed(f"{grew} of {sure} presses at once were counted", counted=counted)
 
 
 def judge_crash(history: History) -> Finding:
-    before, after = value_of(history.named("kept/before")), value_of(history.named("kept/after"))
+    """A measure: what a press is worth after a crash is the business's to say."""
+    before, after = value_said(history, "kept/before"), value_said(history, "kept/after")
     if before is None or after is None:
-        return Finding(Outcome.INCONCLUSIVE, "the value was not said before and after a crash")
+        return inconclusive("the value was not said before and after a crash")
     lost = max(0, before - after)
-    measure = Measure("lost_units", lost, lost, lost, before)
     what = f"a crash of all processes cost {lost} of {before} presses"
-    return Finding(Outcome.PASS, what, (), (measure,), {"presses before": before})
+    return passed(what, counted={"presses before": before}, measures=[exactly("lost_units", lost, before)])
 
 
 SUITE = Suite(
