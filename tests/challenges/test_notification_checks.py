@@ -1,6 +1,5 @@
 """The notification service's scenarios and judges, on services made up in memory and in virtual time."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -12,18 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.memory_notifier import BUSY, NotifierLab
-from support.wall_clock import WallClock
 
-from crucible.authoring.memory_lab import in_virtual_time
-from crucible.authoring.testing import lose
-from crucible.check import Finding, History, Outcome
+from crucible.authoring import testing
+from crucible.authoring.testing import WAYS_TO_LOSE, complaints, with_answers_lost
+from crucible.check import Finding, History, Lab, Outcome, Scenario
 from crucible.evidence import Result
 from crucible.planning.suite import load_suite
 
 CHALLENGE = Path(__file__).parents[2] / "challenge_templates" / "notification-service"
 SUITE = load_suite(CHALLENGE)
-MESSAGES = sys.modules["crucible_suite_notification_service.messages"]
-"""This one's, whoever loads it again."""
+PATH = "/v1/notifications"
 CHECKS = {check.id: check for check in SUITE.checks}
 SCENARIOS = {scenario.id: scenario for scenario in SUITE.scenarios}
 FLAWS = {
@@ -54,19 +51,14 @@ def watch(names: tuple[str, ...], flaw: str, seed: int = 7) -> History:
     """These scenarios, one after the other, with one service."""
     lab = NotifierLab(flaw)
 
-    async def observe() -> None:
+    async def observe(_: Lab, rng: Random) -> None:
         lab.begin()
         for name in names:
             await SCENARIOS[name].observe(lab, Random(f"{seed}/{name}"))
         await lab.end()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MESSAGES, "time", WallClock(lab))
-        in_virtual_time(observe)
-    in_order = tuple(sorted(lab.ops, key=lambda op: op.sent_ns))
-    return History(
-        in_order, tuple(lab.events), lab.facts, 2, ("postgres",), {}, attempts=tuple(lab.memory_sink.attempts)
-    )
+    seen = testing.watch(Scenario("in-turn", "race", observe, 0, 0), lambda lab: lab.solution, lab)
+    return replace(seen, attempts=tuple(lab.memory_sink.attempts))
 
 
 def scenarios_of(check: str) -> tuple[str, ...]:
@@ -83,12 +75,14 @@ def test_an_outbox_as_it_should_be_passes(check: str, seed: int) -> None:
     finding = judge(check, "", seed)
     assert finding.outcome is Outcome.PASS, finding.what
     assert finding.evidence
+    assert not complaints(finding)
 
 
 @pytest.mark.parametrize(("flaw", "check"), FLAWS.items())
 def test_what_is_wrong_is_caught_by_its_check(flaw: str, check: str) -> None:
     finding = judge(check, flaw)
     assert finding.outcome is Outcome.FAIL, finding.what
+    assert not complaints(finding)
 
 
 def test_every_check_has_something_to_catch() -> None:
@@ -103,14 +97,13 @@ def test_every_check_has_something_to_catch() -> None:
 @given(
     seed=st.integers(0, 2**32),
     share=st.floats(0, 1),
-    how=st.sampled_from(["timeout", "503", "made up", "slower"]),
+    how=st.sampled_from(WAYS_TO_LOSE),
     which=st.sampled_from(["POST", "GET", "DELETE", ""]),
 )
 def test_losing_answers_never_acquits(flaw: str, check: str, seed: int, share: float, how: str, which: str) -> None:
-    seen, rng = watch(scenarios_of(check), flaw), Random(seed)
-    share = share**3  # mostly a few
-    ops = [lose(op, how) if which in ("", op.request.method) and rng.random() < share else op for op in seen.ops]
-    assert CHECKS[check].judge(replace(seen, ops=tuple(ops))).outcome is not Outcome.PASS
+    seen = watch(scenarios_of(check), flaw)
+    lost = with_answers_lost(seen, Random(seed), share**3, how, which)  # mostly a few
+    assert CHECKS[check].judge(lost).outcome is not Outcome.PASS
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -147,7 +140,7 @@ def test_an_id_may_be_a_number() -> None:
         ops = []
         for op in history.ops:
             path, _, last = op.request.path.rpartition("/")
-            if op.request.method in ("GET", "DELETE") and path == MESSAGES.PATH:
+            if op.request.method in ("GET", "DELETE") and path == PATH:
                 op = replace(op, request=replace(op.request, path=f"{path}/{numbered(last)}"))
             if isinstance(op.reply, dict) and isinstance(op.reply.get("id"), str):
                 op = replace(op, reply=op.reply | {"id": numbered(op.reply["id"])})

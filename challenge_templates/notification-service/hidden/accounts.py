@@ -4,11 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from crucible.authoring.facts import noted
 from crucible.check import History
 from crucible.evidence import Attempt, Op
 from crucible.oracles.delivery import Account, Effect, Item, Owes, account, waits_ns
 
-from .messages import accepted, by_key, definite, field_of, key_of, number, said
+from .messages import accepted, asked, by_key, definite, handed, key_of, number, place, preferences, state
+from .providers import Rejected
 
 CUTS = {"kill", "start", "crash", "reset", "terminate", "died", "cut_replies", "half_open", "drop", "close", "refuse"}
 """Faults that cut a process or a connection."""
@@ -16,7 +18,7 @@ LOAD = "load-"
 """How the load's recipients begin; what it asked for may arrive later."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Books:
     """Of some messages: what is owed, what was done, and how it was tried."""
 
@@ -36,6 +38,19 @@ class Books:
         """Those that never arrived either: lost, if they were accepted."""
         return [key for key in self.unsure if key not in self.account.done]
 
+    @property
+    def owed(self) -> int:
+        """How many must arrive."""
+        return sum(item.owes is Owes.ONE for item in self.items.values())
+
+    def shown(self, keys: Iterable[str]) -> list[Op]:
+        """The first requests of some messages, as examples."""
+        return [self.ops[key][0] for key in keys]
+
+    def by_place(self) -> dict[str, str]:
+        """The message's key, by where one asks for it."""
+        return {place(op): key for key, ops in self.ops.items() for op in ops if place(op)}
+
     def waits_ms(self, ops: Iterable[Op]) -> list[float]:
         """How long each message that these asked for, and that arrived, was waited for."""
         waits = waits_ns(self.items.values(), self.account.done)
@@ -46,8 +61,8 @@ class Books:
         that it refused."""
         taken = {key: [op for op in self.ops[key] if accepted(op)] for key in dict.fromkeys(map(key_of, ops))}
         return [
-            (self.account.done[key] - min(op.sent_ns for op in them)) / 1e6
-            for key, them in taken.items() if them and key in self.account.done
+            (self.account.done[key] - min(op.sent_ns for op in yes)) / 1e6
+            for key, yes in taken.items() if yes and key in self.account.done
         ]  # fmt: skip
 
 
@@ -58,28 +73,29 @@ def books(history: History, ops: Iterable[Op]) -> Books:
     attempts: dict[str, list[Attempt]] = defaultdict(list)
     strangers = []
     for attempt in history.attempts:
-        body = attempt.body if isinstance(attempt.body, dict) else {}
-        key = numbers.get(str(body.get("ref"))) or users.get(str(body.get("to")))
+        key = numbers.get(handed(attempt, "ref")) or users.get(handed(attempt, "to"))
         if key is not None:
             attempts[key].append(attempt)
-        elif attempt.effect and not str(body.get("to")).startswith(LOAD):
+        elif attempt.effect and not handed(attempt, "to").startswith(LOAD):
             strangers.append(attempt)
     exceptions = Exceptions(history)
-    items = {key: _item(key, them, exceptions) for key, them in mine.items()}
+    items = {key: _item(key, asking, exceptions) for key, asking in mine.items()}
     effects = [
-        Effect(key, it.at_ns, it.answered_ns is not None) for key in items for it in attempts[key] if it.effect
+        Effect(key, attempt.at_ns, attempt.answered_ns is not None)
+        for key in items for attempt in attempts[key] if attempt.effect
     ]  # fmt: skip
-    unsure = tuple(key for key, them in mine.items() if not any(map(accepted, them)) and not all(map(definite, them)))
+    unsure = tuple(key for key, ops in mine.items() if not any(map(accepted, ops)) and not all(map(definite, ops)))
     return Books(items, mine, attempts, tuple(strangers), account(items.values(), effects, cuts(history)), unsure)
 
 
-def _owners(ops: dict[str, list[Op]]) -> tuple[dict[str, str], dict[str, str]]:
+def _owners(ops_by_key: dict[str, list[Op]]) -> tuple[dict[str, str], dict[str, str]]:
     """Whose a notification's id is, and whose a recipient, by key; a recipient of two messages is nobody's."""
     numbers: dict[str, str] = {}
     by_user: dict[str, set[str]] = defaultdict(set)
-    for key, them in ops.items():
-        by_user[field_of(them[0], "user")].add(key)
-        for op in them:
+    for key, ops in ops_by_key.items():
+        if user := asked(ops[0], "user"):
+            by_user[user].add(key)
+        for op in ops:
             if number(op):
                 numbers.setdefault(number(op), key)
     return numbers, {user: next(iter(keys)) for user, keys in by_user.items() if len(keys) == 1}
@@ -89,18 +105,15 @@ class Exceptions:
     """Who need not get what was accepted."""
 
     def __init__(self, history: History) -> None:
-        self.rejected = {
-            str(user) for name, users in history.facts.items()
-            if name.startswith("rejected") and isinstance(users, list) for user in users
-        }  # fmt: skip
+        self.rejected = {user for rejected in noted(history, Rejected).values() for user in rejected.users}
         """Recipients that the sink takes nothing for."""
         self.opted_out = {
-            op.request.path.split("/")[3] for op in history.ops
+            op.request.path for op in history.ops
             if op.request.method == "PUT" and isinstance(op.request.body, dict) and False in op.request.body.values()
         }  # fmt: skip
-        """Users who ever wanted nothing on some channel, whatever the answer was."""
-        self.withdrawn = {op.request.path.rsplit("/", 1)[1] for op in history.ops if op.request.method == "DELETE"}
-        """Ids that somebody asked to cancel, whatever the answer was."""
+        """The preferences of users who ever wanted nothing on some channel, whatever the answer was."""
+        self.withdrawn = {op.request.path for op in history.ops if op.request.method == "DELETE"}
+        """What somebody asked to cancel, whatever the answer was."""
 
 
 def _item(key: str, ops: Sequence[Op], exceptions: Exceptions) -> Item:
@@ -110,11 +123,11 @@ def _item(key: str, ops: Sequence[Op], exceptions: Exceptions) -> Item:
         refused = all(map(definite, ops))
         return Item(key, sent, ops[-1].received_ns, Owes.NONE if refused else Owes.AT_MOST_ONE)
     first = min(yes, key=lambda op: op.received_ns)
-    user = field_of(first, "user")
-    suppressed = any(said(op, "state") == "suppressed" for op in yes)
-    if user in exceptions.rejected or (suppressed and user in exceptions.opted_out):
+    user = asked(first, "user")
+    suppressed = any(state(op) == "suppressed" for op in yes)
+    if user in exceptions.rejected or (suppressed and preferences(user) in exceptions.opted_out):
         owes = Owes.NONE
-    elif any(number(op) in exceptions.withdrawn for op in yes):
+    elif any(place(op) in exceptions.withdrawn for op in yes):
         owes = Owes.AT_MOST_ONE
     else:
         owes = Owes.ONE
@@ -128,14 +141,3 @@ def cuts(history: History) -> list[int]:
         if event.kind in CUTS:
             found += [event.at_ns, event.until_ns or event.at_ns]
     return sorted(found)
-
-
-def shown(them: Books, keys: Iterable[str]) -> tuple[Op, ...]:
-    """The requests of some messages, as examples."""
-    return tuple(op for key in list(keys)[:3] for op in them.ops[key][:1])
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Nearest rank; 0 of none."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1)] if ordered else 0.0

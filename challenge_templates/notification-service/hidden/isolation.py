@@ -1,0 +1,152 @@
+"""NT-8 and NT-10: one channel hangs, on another one recipients are refused for good, and what others wait meanwhile."""
+
+import asyncio
+from dataclasses import dataclass
+from random import Random
+
+from crucible.authoring.facts import fact, note
+from crucible.authoring.outcomes import exactly, failed, inconclusive, passed, percentile
+from crucible.check import Finding, History, Lab, Outcome, SinkFault
+from crucible.evidence import Op
+
+from .accounts import books
+from .line import LINE
+from .messages import asked, calls, messages
+from .providers import POISON, faulty, reject
+from .waiting import idle, read_back, resolve, settle
+
+ASKED = "isolation"
+SLACK_MS = 400
+"""Two intervals of a poll; what is shorter than that is no delay."""
+HUNG_S, HUNG_PER_S = 10, 10
+READ = 12
+
+
+def beside(channel: str) -> str:
+    """How what is asked for on a channel is labelled."""
+    return f"{ASKED}/{channel}"
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Whether what had been asked for before had been delivered."""
+
+    came: bool
+
+
+async def isolation(lab: Lab, rng: Random) -> None:
+    """One channel hangs, on another one recipients are refused for good, and a third has no troubles of its own."""
+    number = HUNG_PER_S * (HUNG_S if lab.mode == "quick" else 30)
+    email, push, sms = (messages(rng, number, (channel,)) for channel in ("email", "push", "sms"))
+    bad = push[3 :: int(1 / POISON)]
+    reject(lab, bad, ASKED)
+    note(lab, Idle(await idle(lab, rng, ASKED)))
+
+    hung = calls(lab, sms, beside("sms"), 3.0)
+
+    async def first() -> list[Op]:
+        """Of the first ones to the channel that hangs it is asked what they say of themselves."""
+        ops = await lab.paced(hung[:READ], 1 / HUNG_PER_S)
+        await read_back(lab, ops, ASKED)
+        return ops
+
+    async def others() -> list[Op]:
+        await lab.sleep(READ / HUNG_PER_S)
+        return await lab.paced(hung[READ:], 1 / HUNG_PER_S)
+
+    async with asyncio.TaskGroup() as group, faulty(lab, ["sms"], SinkFault(hangs=True)):
+        kept_waiting = [group.create_task(them()) for them in (first, others)]
+        sent = await asyncio.gather(
+            lab.paced(calls(lab, email, beside("email")), 1 / HUNG_PER_S),
+            lab.paced(calls(lab, push, beside("push")), 1 / HUNG_PER_S),
+        )
+    ops = [op for some in (*sent, *(task.result() for task in kept_waiting)) for op in some]
+    await resolve(lab, ops, ASKED)
+    await settle(lab, [*email, *[it for it in push if it not in bad], *sms], lab.now_ns())
+
+
+def judge_poison(history: History) -> Finding:
+    """NT-8. What is usual is what the channel without such recipients took at the same time, on the same machine."""
+    push, email = waits(history, "push", "email")
+    if email.few:
+        return inconclusive(f"there is nothing to compare with: {email.few}")
+    usual = email.held * max(1.0, push.usual / email.usual)
+    found = _held_up(history, push, usual, "recipients that are refused for good")
+    if found.outcome is not Outcome.PASS and judge_isolation(history).outcome is Outcome.FAIL:
+        what = "others waited too long, and not only beside recipients that are refused for good: see NT-10"
+        return inconclusive(what, counted=found.evidence)
+    return found
+
+
+def judge_isolation(history: History) -> Finding:
+    """NT-10. What is usual is what the channel took on the steady line."""
+    (email,) = waits(history, "email")
+    return _held_up(history, email, email.usual, "a channel that hung", "hung_channel_ratio")
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long the messages of a channel took on the steady line, and beside the faults of `isolation`, in ms."""
+
+    line: list[float]
+    meanwhile: list[float]
+
+    @property
+    def few(self) -> str:
+        """In words, where they are too few to say anything."""
+        enough = len(self.line) >= 15 and len(self.meanwhile) >= 40
+        return "" if enough else f"only {len(self.line)} and {len(self.meanwhile)} notifications arrived"
+
+    @property
+    def usual(self) -> float:
+        """95th percentile, as are the others."""
+        return percentile(self.line, 0.95)
+
+    @property
+    def best(self) -> float:
+        """Of the third of the line that took least: a machine that is busy for a while may hide a delay."""
+        third = -(-len(self.line) // 3) or 1
+        return min((percentile(self.line[i : i + third], 0.95) for i in range(0, len(self.line), third)), default=0.0)
+
+    @property
+    def held(self) -> float:
+        return percentile(self.meanwhile, 0.95)
+
+
+def waits(history: History, *channels: str) -> list[Waits]:
+    line, meanwhile = history.named(LINE), history.named(ASKED)
+    usual, told = books(history, line), books(history, meanwhile)
+    return [
+        Waits(
+            usual.waits_ms(op for op in line if asked(op, "channel") == channel),
+            told.waits_ms(history.named(beside(channel))),
+        )
+        for channel in channels
+    ]
+
+
+def _held_up(history: History, channel: Waits, usual: float, by: str, axis: str = "") -> Finding:
+    """Whether messages waited more than twice as long as usual; open where that rests on what is taken for usual."""
+    held, best = channel.held, min(usual, channel.best)
+    counted = {
+        "usual messages": len(channel.line), "messages meanwhile": len(channel.meanwhile),
+        "usual p95 ms": usual, "p95 ms on the line": channel.usual, "at best": channel.best, "p95 ms meanwhile": held,
+    }  # fmt: skip
+    before = fact(history, Idle)
+    if before is None or not before.came:
+        return inconclusive("what had been asked for before was still being delivered", counted=counted)
+    if channel.few:
+        return inconclusive(channel.few, counted=counted)
+    ratio = max(held, SLACK_MS / 2) / max(channel.usual, SLACK_MS / 2)
+    measures = (exactly(axis, ratio, len(channel.meanwhile)),) if axis else ()
+    if held > 2 * usual + SLACK_MS:
+        what = f"{by} raised the others' delivery time (95th percentile) from {usual:.0f} to {held:.0f} ms"
+        return failed(what, counted=counted, measures=measures)
+    if held > 2 * best + SLACK_MS:
+        what = (
+            f"beside {by} the others took {held:.0f} ms (95th percentile), and {best:.0f} to "
+            f"{max(usual, channel.usual):.0f} ms without: whether that is a delay cannot be told"
+        )
+        return inconclusive(what, counted=counted, measures=measures)
+    what = f"beside {by} the others took {held:.0f} ms (95th percentile), and {usual:.0f} ms without"
+    return passed(what, counted=counted, measures=measures)

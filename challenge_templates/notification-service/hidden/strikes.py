@@ -1,0 +1,88 @@
+"""NT-12: what is struck, and what a scenario notes of it for the judge."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+BACKLOG, IN_FLIGHT = 50, 8
+"""How much must have been waiting, or under way, for a crash to show anything."""
+AWAY_S, AWAY_PER_S = 1.5, 20
+"""How long a service is away, and what is asked for meanwhile."""
+FOR_SURE = "crashes"
+"""How that is labelled which is asked again after all strikes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """What is struck, and how; `name` labels everything that is asked for under it."""
+
+    name: str
+    words: str
+
+
+ALL_KILLED = Strike("f2", "a crash of all processes")
+CALLER_KILLED = Strike("f3", "the crash of a process in the middle of its call")
+CALLER_PAUSED = Strike("f4", "a process that stood still and went on")
+ROLLING = Strike("f10", "a rolling restart")
+RESET = Strike("f11", "a reset of all connections to services")
+
+
+def crash_of(service: str) -> Strike:
+    return Strike(f"f5-{service}", f"a crash of {service}")
+
+
+def outage_of(service: str) -> Strike:
+    return Strike(f"f6-{service}", f"an outage of {service}")
+
+
+def every(services: Iterable[str]) -> list[Strike]:
+    """All that a design with these services may have met, by name."""
+    found = [ALL_KILLED, CALLER_KILLED, CALLER_PAUSED, ROLLING, RESET]
+    found += [make(service) for service in services for make in (crash_of, outage_of)]
+    return sorted(found, key=lambda strike: strike.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What a strike met, by its name."""
+
+    backlog: int
+    """Messages that were sent and have had no effect: at most so many waited."""
+    in_flight: int
+    not_caused: str = ""
+
+    @property
+    def wide(self) -> bool:
+        """Whether it was enough to show something. What could not be caused is told elsewhere."""
+        return self.not_caused != "" or self.backlog >= BACKLOG or self.in_flight >= IN_FLIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class KilledInCall:
+    """That a process was killed which called the provider, by the number of the call."""
+
+    caller: str
+    unanswered: bool
+    """Whether the call was in the middle then."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """How long it took until another worker made the call of the one that stood still; else why that was not seen."""
+
+    after_s: float
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """What was asked for while a service was away, by the service."""
+
+    sent: int
+    accepted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """How long it took from the moment that a service was there again to the first delivery, by the service."""
+
+    seconds: float
