@@ -39,6 +39,10 @@ class Books:
         return [key for key in self.unsure if key not in self.account.done]
 
     @property
+    def lost(self) -> list[str]:
+        return [item.id for item in self.account.lost]
+
+    @property
     def owed(self) -> int:
         """How many must arrive."""
         return sum(item.owes is Owes.ONE for item in self.items.values())
@@ -136,8 +140,5 @@ def _item(key: str, ops: Sequence[Op], exceptions: Exceptions) -> Item:
 
 def cuts(history: History) -> list[int]:
     """When something of the solution was cut: at the beginning and at the end of each such fault."""
-    found = []
-    for event in history.events:
-        if event.kind in CUTS:
-            found += [event.at_ns, event.until_ns or event.at_ns]
-    return sorted(found)
+    cut = [event for event in history.events if event.kind in CUTS]
+    return sorted(at_ns for event in cut for at_ns in (event.at_ns, event.until_ns or event.at_ns))

@@ -1,34 +1,43 @@
-"""What any scenario's messages owe: none is lost (NT-1), none is doubled (NT-2), and none arrives unasked (NT-3)."""
+"""What any scenario's messages owe, and what is said of them: none is lost (NT-1), none is doubled (NT-2), none arrives
+unasked (NT-3), and states are true (NT-5)."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 from crucible.authoring.outcomes import exactly, failed, inconclusive, passed
 from crucible.check import Finding, History
+from crucible.evidence import Op
 from crucible.oracles.delivery import Owes
 
 from .accounts import Books, books
 from .line import FEWEST, delivery_times
+from .messages import state
+from .waiting import read_backs
 
 SHARE = 0.95
 """Of the messages that were asked for without any fault: so many must have been accepted."""
+BACK_NS = 2_500_000_000
+"""How long a replica may not have heard of what another one has said."""
+QUEUED_NS = 60_000_000_000
+"""How long something may be called queued after it has arrived."""
 
 
-def never_sure(number: int, after: str = "") -> str:
+def never_sure(keys: Sequence[str]) -> str:
     """Of messages that may be lost, in words."""
-    return f"{number} notifications never arrived{after}, and it was never said for sure that they were accepted"
+    return f"{len(keys)} notifications never arrived, and it was never said for sure that they were accepted"
 
 
 def judge_lost(history: History) -> Finding:
     """NT-1."""
     told = books(history, history.ops)
-    lost, owed = [item.id for item in told.account.lost], told.owed
+    lost, owed = told.lost, told.owed
     counted = {"accepted messages": owed, "with an effect": owed - len(lost)}
     measures = delivery_times(history)
     if lost:
         what = f"{len(lost)} of {owed} accepted notifications never arrived{_twins(told, lost)}"
         return failed(what, *told.shown(lost), counted=counted, measures=measures)
     if told.open:
-        return inconclusive(never_sure(len(told.open)), *told.shown(told.open), counted=counted, measures=measures)
+        return inconclusive(never_sure(told.open), *told.shown(told.open), counted=counted, measures=measures)
     if owed < FEWEST or owed < SHARE * (owed + len(told.unsure)):
         what = f"only {owed} of {len(told.items)} notifications were accepted or refused for sure"
         return inconclusive(what, counted=counted, measures=measures)
@@ -89,3 +98,49 @@ def judge_phantoms(history: History) -> Finding:
     if not effects:
         return inconclusive("nothing was delivered at all", counted=counted)
     return passed("everything that arrived had been accepted", counted=counted)
+
+
+def judge_states(history: History) -> Finding:
+    told = books(history, history.ops)
+    keys = told.by_place()
+    every = read_backs(history)
+    reads = [op for op in every if state(op)]
+    known = [op for op in reads if op.request.path in keys]  # of the others it was never answered whose they are
+    by_place: dict[str, list[Op]] = defaultdict(list)
+    for op in known:
+        by_place[op.request.path].append(op)
+    wrong = [(op, words) for op in known if (words := _lie(told, keys[op.request.path], op))]
+    wrong += [taken_back for ops in by_place.values() for taken_back in _taken_back(ops)]
+    counted = {"states read": len(reads), "notifications": len(by_place)}
+    if wrong:
+        what = f"{len(wrong)} of {len(reads)} states were not true: one {wrong[0][1]}"
+        return failed(what, *(op for op, _ in wrong), counted=counted)
+    if len(by_place) < FEWEST or len(reads) < SHARE * len(every):
+        return inconclusive(f"only {len(reads)} of {len(every)} states could be read", counted=counted)
+    return passed(f"all {len(reads)} states that were read were true", counted=counted)
+
+
+def _lie(told: Books, key: str, op: Op) -> str:
+    """What the state of a message said that was not so, in words; empty where it was true."""
+    said, done = state(op), told.account.done.get(key)
+    if said == "sent" and (done is None or done > op.received_ns):
+        return "said `sent` before anything had arrived"
+    if said == "failed" and told.items[key].owes is Owes.ONE and not _refused_for_good(told, key, op):
+        return "said `failed` without having been refused for good"
+    if said == "queued" and done is not None and op.sent_ns > done + QUEUED_NS:
+        return "still said `queued` a minute after it had arrived"
+    return ""
+
+
+def _refused_for_good(told: Books, key: str, op: Op) -> bool:
+    return any(it.status == 400 and it.at_ns < op.received_ns for it in told.attempts.get(key, []))
+
+
+def _taken_back(ops: Sequence[Op]) -> Iterator[tuple[Op, str]]:
+    """Of the states of one message, those that say something else than a final one before them."""
+    final = [op for op in ops if state(op) != "queued"]
+    for op in ops:
+        before = [it for it in final if it.received_ns + BACK_NS < op.sent_ns and state(it) != state(op)]
+        if before:
+            first = f"`{state(before[0])}` on {before[0].target}"
+            yield op, f"said `{state(op)}` on {op.target} after {first}"

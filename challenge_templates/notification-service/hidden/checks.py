@@ -2,18 +2,15 @@
 
 from crucible.check import Check, Scenario, Suite
 
-from .arrivals import judge_doubled, judge_lost, judge_phantoms
+from .arrivals import judge_doubled, judge_lost, judge_phantoms, judge_states
 from .crashes import crashes
 from .errors import errors, judge_polite
 from .hostile import bad_input, judge_bad_input
-from .isolation import isolation, judge_isolation, judge_poison
-from .later import judge_later, later
+from .isolation import isolation, judge_isolation, judge_poison, judge_priority, priority
+from .later import judge_later, judge_withdrawn, later, withdrawn
 from .line import contact, line
-from .priority import judge_priority, priority
 from .races import judge_retries, retries
-from .states import judge_states
 from .survival import judge_crashes
-from .withdrawn import judge_withdrawn, withdrawn
 
 SCENARIOS = (
     Scenario("contact", "contact", contact, budget_s=30, estimate_s=0.2),

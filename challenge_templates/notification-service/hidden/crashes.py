@@ -6,6 +6,7 @@ Every strike widens first: the providers refuse for a moment, so that what was a
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from random import Random
 
@@ -191,7 +192,8 @@ async def service_away(cohorts: Cohorts, service: str) -> None:
         ops = await lab.paced(cohorts.draw(strike, int(strikes.AWAY_S * strikes.AWAY_PER_S)), 1 / strikes.AWAY_PER_S)
     cohorts.ops += ops
     healed, begun = lab.now_ns(), len(lab.sink.attempts)
-    note(lab, strikes.Away(len(ops), sum(map(accepted, ops))), service)
+    away = strikes.Away(len(ops), sum(map(accepted, ops)))
+    note(lab, away, service)
     first = None
     while first is None and lab.now_ns() - healed < RECOVERS_S * 1e9:
         one = message(cohorts.rng, "push")
@@ -200,15 +202,14 @@ async def service_away(cohorts: Cohorts, service: str) -> None:
         await lab.sleep(0.1)
         first = next((it.at_ns for it in lab.sink.attempts[begun:] if it.effect and it.at_ns > healed), None)
     if first is not None:
-        note(lab, strikes.Recovered((first - healed) / 1e9), service)
+        note(lab, replace(away, recovery_s=(first - healed) / 1e9), service)
     await cohorts.calm(strike)
 
 
 async def rolling_restart(cohorts: Cohorts) -> None:
     """F10: each process in turn is asked to end, and started again."""
     lab, per_s = cohorts.lab, 15
-    cohort = cohorts.draw(strikes.ROLLING, int(3.0 * len(lab.instances) * per_s))
-    async with posting(lab, cohort, 1 / per_s) as posted:
+    async with posting(lab, cohorts.draw(strikes.ROLLING, 3 * len(lab.instances) * per_s), 1 / per_s) as posted:
         for name in lab.instances:
             await lab.terminate(name)
             await lab.start(name)

@@ -85,7 +85,10 @@ def judge_polite(history: History) -> Finding:
     size, rejected = fact(history, Size), fact(history, Rejected, ASKED)
     assert size is not None
     assert rejected is not None
-    refused = _told_to_wait(history.attempts)
+    refused: dict[str, list[int]] = defaultdict(list)
+    for attempt in sorted(history.attempts, key=lambda it: it.at_ns):
+        if attempt.status == 429:
+            refused[attempt.path].append(attempt.at_ns)
     tries = [told.attempts.get(key, []) for key in told.items]
     often = [sum(attempt.status not in (409, 429) for attempt in every) for every in tries]
     most_often = max(often, default=0)
@@ -93,7 +96,11 @@ def judge_polite(history: History) -> Finding:
         "calls of the provider": len(history.attempts), "told to wait": sum(map(len, refused.values())),
         "messages tried more than once": sum(count > 1 for count in often), "most tries of one": most_often,
     }  # fmt: skip
-    if what := _rude(refused, size.instances) or _often(most_often) or _no_slower(list(map(_gaps, tries))):
+    if what := _rude(refused, size.instances):
+        return failed(what, counted=counted)
+    if most_often > MOST_TRIES:
+        return failed(f"one notification was tried {most_often} times", counted=counted)
+    if what := _no_slower(list(map(_gaps, tries))):
         return failed(what, counted=counted)
     end = max([op.received_ns for op in history.ops] + [it.at_ns for it in history.attempts])
     still = [len(it) for it in _refusals(history.attempts, rejected.users) if not _given_up(it, end)]
@@ -109,18 +116,11 @@ def judge_polite(history: History) -> Finding:
     return passed(what, counted=counted)
 
 
-def _told_to_wait(attempts: Iterable[Attempt]) -> dict[str, list[int]]:
-    """When, in ns and by channel, the provider asked for patience."""
-    found: dict[str, list[int]] = defaultdict(list)
-    for attempt in attempts:
-        if attempt.status == 429:
-            found[attempt.path].append(attempt.at_ns)
-    return {path: sorted(moments) for path, moments in found.items()}
-
-
 def _rude(refused: Mapping[str, Sequence[int]], most: int) -> str:
-    """Which channel was called most often by those who had been told to wait, in words; empty where each of `most`
-    processes may have had to be told."""
+    """Which channel was called more than `most` times by those who had been told to wait, in words.
+
+    `refused`: when they were, in ns and by channel.
+    """
     worst, where = most, ""
     for path, moments in refused.items():
         for at_ns in moments:
@@ -129,10 +129,6 @@ def _rude(refused: Mapping[str, Sequence[int]], most: int) -> str:
                 worst, where = again, path
     what = f"within the second that it had been told to wait, it called {where} {worst} times more, and was told again"
     return what if where else ""
-
-
-def _often(most_often: int) -> str:
-    return f"one notification was tried {most_often} times" if most_often > MOST_TRIES else ""
 
 
 def _no_slower(gaps: Sequence[Sequence[float]]) -> str:

@@ -1,4 +1,5 @@
-"""NT-8 and NT-10: one channel hangs, on another one recipients are refused for good, and what others wait meanwhile."""
+"""Who waits behind whom: beside recipients that are refused for good (NT-8), in a backlog (NT-9), and beside a channel
+that hangs (NT-10)."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,25 +7,32 @@ from random import Random
 
 from crucible.authoring.facts import fact, note
 from crucible.authoring.outcomes import exactly, failed, inconclusive, passed, percentile
-from crucible.check import Finding, History, Lab, Outcome, SinkFault
+from crucible.authoring.strikes import posting
+from crucible.check import Finding, History, Lab, Measure, Outcome, SinkFault
 from crucible.evidence import Op
 
 from .accounts import books
 from .line import LINE
-from .messages import asked, calls, messages
+from .messages import CHANNELS, asked, calls, message, messages
 from .providers import POISON, faulty, reject
 from .waiting import idle, read_back, resolve, settle
 
-ASKED = "isolation"
+ISOLATION = "isolation"
+BESIDE = {channel: f"{ISOLATION}/{channel}" for channel in CHANNELS}
+"""How what is asked for on a channel is labelled."""
 SLACK_MS = 400
 """Two intervals of a poll; what is shorter than that is no delay."""
 HUNG_S, HUNG_PER_S = 10, 10
 READ = 12
-
-
-def beside(channel: str) -> str:
-    """How what is asked for on a channel is labelled."""
-    return f"{ASKED}/{channel}"
+PRIORITY = "priority"
+LOW, HIGH = f"{PRIORITY}/low", f"{PRIORITY}/high"
+LOWS, HIGHS = 300, 20
+GAP_S, URGENT_EVERY_S = 0.004, 0.05
+QUARTER = 0.25
+"""Of the time that the others take: what urgent ones may take at most."""
+QUEUE_MS = 1_000
+"""Less than this, and there was no backlog for anybody to wait in."""
+ENOUGH = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +47,15 @@ async def isolation(lab: Lab, rng: Random) -> None:
     number = HUNG_PER_S * (HUNG_S if lab.mode == "quick" else 30)
     email, push, sms = (messages(rng, number, (channel,)) for channel in ("email", "push", "sms"))
     bad = push[3 :: int(1 / POISON)]
-    reject(lab, bad, ASKED)
-    note(lab, Idle(await idle(lab, rng, ASKED)))
+    reject(lab, bad, ISOLATION)
+    note(lab, Idle(await idle(lab, rng, ISOLATION)))
 
-    hung = calls(lab, sms, beside("sms"), 3.0)
+    hung = calls(lab, sms, BESIDE["sms"], 3.0)
 
     async def first() -> list[Op]:
         """Of the first ones to the channel that hangs it is asked what they say of themselves."""
         ops = await lab.paced(hung[:READ], 1 / HUNG_PER_S)
-        await read_back(lab, ops, ASKED)
+        await read_back(lab, ops, ISOLATION)
         return ops
 
     async def others() -> list[Op]:
@@ -57,11 +65,11 @@ async def isolation(lab: Lab, rng: Random) -> None:
     async with asyncio.TaskGroup() as group, faulty(lab, ["sms"], SinkFault(hangs=True)):
         kept_waiting = [group.create_task(them()) for them in (first, others)]
         sent = await asyncio.gather(
-            lab.paced(calls(lab, email, beside("email")), 1 / HUNG_PER_S),
-            lab.paced(calls(lab, push, beside("push")), 1 / HUNG_PER_S),
+            lab.paced(calls(lab, email, BESIDE["email"]), 1 / HUNG_PER_S),
+            lab.paced(calls(lab, push, BESIDE["push"]), 1 / HUNG_PER_S),
         )
     ops = [op for some in (*sent, *(task.result() for task in kept_waiting)) for op in some]
-    await resolve(lab, ops, ASKED)
+    await resolve(lab, ops, ISOLATION)
     await settle(lab, [*email, *[it for it in push if it not in bad], *sms], lab.now_ns())
 
 
@@ -114,12 +122,12 @@ class Waits:
 
 
 def waits(history: History, *channels: str) -> list[Waits]:
-    line, meanwhile = history.named(LINE), history.named(ASKED)
+    line, meanwhile = history.named(LINE), history.named(ISOLATION)
     usual, told = books(history, line), books(history, meanwhile)
     return [
         Waits(
             usual.waits_ms(op for op in line if asked(op, "channel") == channel),
-            told.waits_ms(history.named(beside(channel))),
+            told.waits_ms(history.named(BESIDE[channel])),
         )
         for channel in channels
     ]
@@ -150,3 +158,32 @@ def _held_up(history: History, channel: Waits, usual: float, by: str, axis: str 
         return inconclusive(what, counted=counted, measures=measures)
     what = f"beside {by} the others took {held:.0f} ms (95th percentile), and {usual:.0f} ms without"
     return passed(what, counted=counted, measures=measures)
+
+
+async def priority(lab: Lab, rng: Random) -> None:
+    """A backlog of low ones on one channel, and high ones that come while it drains."""
+    low = [message(rng, "email") for _ in range(LOWS if lab.mode == "quick" else 2_000)]
+    high = [message(rng, "email", high=True) for _ in range(HIGHS)]
+    async with posting(lab, calls(lab, low, LOW), GAP_S) as posted:
+        await lab.sleep(GAP_S * len(low) * 0.8)
+        urgent = await lab.paced(calls(lab, high, HIGH), URGENT_EVERY_S)
+    await resolve(lab, [*urgent, *posted.ops], PRIORITY)
+    await settle(lab, [*low, *high], lab.now_ns())
+
+
+def judge_priority(history: History) -> Finding:
+    told = books(history, history.named(PRIORITY))
+    low, high = (told.waits_in_hand_ms(history.named(name)) for name in (LOW, HIGH))
+    slow, quick = percentile(low, 0.95), percentile(high, 0.95)
+    counted = {"low ones": len(low), "high ones": len(high), "low p95 ms": slow, "high p95 ms": quick}
+    if len(low) < LOWS * ENOUGH or len(high) < HIGHS * ENOUGH:
+        return inconclusive(f"only {len(low)} low and {len(high)} high ones arrived", counted=counted)
+    if slow < QUEUE_MS:
+        what = f"no backlog formed: low ones took {slow:.0f} ms (95th percentile), and high ones {quick:.0f} ms"
+        return passed(what, counted=counted, measures=(exactly("priority_ratio", 0, len(high)),))
+    seen = [quick / slow, *(percentile(high[i::2], 0.95) / slow for i in range(2))]
+    measure = Measure("priority_ratio", quick / slow, min(seen), max(seen), len(high))
+    what = f"high ones took {quick:.0f} ms (95th percentile) behind a backlog in which low ones took {slow:.0f} ms"
+    if measure.low <= QUARTER < measure.high:
+        return inconclusive(what, counted=counted, measures=(measure,))
+    return (passed if measure.high <= QUARTER else failed)(what, counted=counted, measures=(measure,))

@@ -1,17 +1,18 @@
-"""NT-11: what is asked for a later moment."""
+"""What is asked for a later moment (NT-11), and what is taken back before it (NT-6)."""
 
+from dataclasses import replace
 from datetime import datetime
 from random import Random
 
-from crucible.authoring.asking import in_turn
+from crucible.authoring.asking import in_turn, insist
 from crucible.authoring.clock import epoch_ns, moment, note_epoch
-from crucible.authoring.outcomes import failed, inconclusive, passed
-from crucible.check import Finding, History, Lab
+from crucible.authoring.outcomes import failed, inconclusive, passed, taken
+from crucible.check import Call, Finding, History, JsonValue, Lab
 from crucible.evidence import Op
 
-from .accounts import books
+from .accounts import Books, books
 from .arrivals import never_sure
-from .messages import CHANNELS, asked, message
+from .messages import CHANNELS, Message, accepted, asked, calls, key_of, message, place, preferences, reached
 from .waiting import resolve, settle
 
 LATER = "later"
@@ -19,6 +20,13 @@ LATE_S = 2.0
 DUE_S = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
 EARLY_S = 0.005
 FEWEST = 4
+WITHDRAWN = "withdrawn"
+CANCEL, OUT, AFTER, IN, BACK = (f"{WITHDRAWN}/{name}" for name in ("cancel", "out", "after", "in", "back"))
+IN_FORCE_S = 2.0
+"""Within which a cancellation, or a preference, holds everywhere, by the contract."""
+TAKEN_BACK = 8
+DUE_BACK_S, BACK_S = 3.5, 3.0
+"""When what is taken back would have come; and how long who comes back has to wait at most."""
 
 
 async def later(lab: Lab, rng: Random) -> None:
@@ -39,32 +47,115 @@ def judge_later(history: History) -> Finding:
     epoch = epoch_ns(history, LATER)
     assert epoch is not None
     slack = history.lag_ms / 1000 + 0.05
-    late_s = {
-        key: (told.account.done[key] + epoch) / 1e9 - due_s(ops[0])
-        for key, ops in told.ops.items() if key in told.account.done
-    }  # fmt: skip
+    due_s = {key: datetime.fromisoformat(asked(ops[0], "send_after")).timestamp() for key, ops in told.ops.items()}
+    late_s = {key: (at_ns + epoch) / 1e9 - due_s[key] for key, at_ns in told.account.done.items()}
     early = [key for key, seconds in late_s.items() if seconds < -EARLY_S]
     late = [key for key, seconds in late_s.items() if seconds > LATE_S + slack]
-    never = [item.id for item in told.account.lost]
     counted = {"asked for later": len(told.ops), "arrived": len(late_s)}
     if early:
         soonest = -min(late_s.values())
         what = f"{len(early)} of {len(late_s)} notifications arrived before `send_after`, up to {soonest:.2f} s"
         return failed(what, *told.shown(early), counted=counted)
-    if late or never:
-        number = len(late) + len(never)
+    if late or told.lost:
+        number = len(late) + len(told.lost)
         what = f"{number} of {len(told.ops)} notifications came more than {LATE_S:g} s after `send_after`"
-        if never:
-            what += f", {len(never)} of them not within {3 * LATE_S:g} s"
-        return failed(what, *told.shown(late + never), counted=counted)
+        if told.lost:
+            what += f", {len(told.lost)} of them not within {3 * LATE_S:g} s"
+        return failed(what, *told.shown(late + told.lost), counted=counted)
     if told.open:
-        return inconclusive(never_sure(len(told.open)), *told.shown(told.open), counted=counted)
+        return inconclusive(never_sure(told.open), *told.shown(told.open), counted=counted)
     if len(late_s) < FEWEST:
         return inconclusive(f"only {len(late_s)} were accepted and arrived", counted=counted)
     what = f"{len(late_s)} notifications arrived 0 to {max(late_s.values()):.2f} s after they were due"
     return passed(what, counted=counted)
 
 
-def due_s(op: Op) -> float:
-    """The moment that was asked for, in seconds of the wall clock."""
-    return datetime.fromisoformat(asked(op, "send_after")).timestamp()
+async def withdrawn(lab: Lab, rng: Random) -> None:
+    cancel, out = (
+        [message(rng, CHANNELS[i % 3], send_after=moment(lab, DUE_BACK_S)) for i in range(TAKEN_BACK)] for _ in range(2)
+    )
+    ops = await lab.paced(calls(lab, [*cancel, *out], WITHDRAWN), 0.01)
+    await resolve(lab, ops, WITHDRAWN)
+    places = {key_of(op): place(op) for op in ops if place(op)}
+    for index, one in enumerate(cancel):
+        if one.key in places:
+            target = in_turn(lab, index + 1)
+            await lab.call(Call(target, "DELETE", places[one.key], name=CANCEL, json_reply=False))
+    for one in out:
+        await prefer(lab, one, wanted=False)
+    await lab.sleep(IN_FORCE_S + 0.2)
+    for one in out:  # the same users again, who by now want nothing, on every replica
+        for target in lab.replicas:
+            await lab.call(replace(message(rng, one.channel), user=one.user).call(target, AFTER))
+    back = out[: TAKEN_BACK // 2]
+    await lab.sleep(max(0.0, DUE_BACK_S + 1.2 - (lab.now_ns() - ops[0].sent_ns) / 1e9))
+    for one in back:
+        await prefer(lab, one, wanted=True)
+    await lab.sleep(IN_FORCE_S + 0.2)
+    for index, one in enumerate(back):
+        await lab.call(replace(message(rng, one.channel), user=one.user).call(in_turn(lab, index), BACK))
+    begun = lab.now_ns()
+    users = {one.user for one in back}
+    while lab.now_ns() - begun < BACK_S * 1e9:
+        if users <= reached(attempt for attempt in lab.sink.attempts if attempt.at_ns > begun - 1e9):
+            break
+        await lab.sleep(0.1)
+
+
+async def prefer(lab: Lab, one: Message, *, wanted: bool) -> None:
+    """Say whether the recipient of a message wants its channel, and that they want all others."""
+    target = in_turn(lab, sum(one.user.encode()))
+    body: JsonValue = {name: wanted or name != one.channel for name in CHANNELS}
+    call = Call(target, "PUT", preferences(one.user), body, IN if wanted else OUT, json_reply=False)
+    await insist(lab, call, taken)
+
+
+def judge_withdrawn(history: History) -> Finding:
+    """Nothing is begun more than two seconds after it was taken back."""
+    told = books(history, history.named(WITHDRAWN))
+    keys = told.by_place()
+    tried = history.named(CANCEL)
+    cancelled = {keys[op.request.path]: op for op in tried if taken(op) and op.request.path in keys}
+    out, back = (_preferred(history, name) for name in (OUT, IN))
+    late_cancels = [op for key, op in cancelled.items() if _begun(told, key, op.received_ns)]
+    late_outs = []
+    for key, ops in told.ops.items():
+        user = preferences(asked(ops[0], "user"))
+        if user in out and ops[0].name != BACK:
+            until_ns = back[user].sent_ns if user in back else None
+            if _begun(told, key, out[user].received_ns, until_ns):
+                late_outs.append(ops[0])
+    wrong = [*late_cancels, *late_outs]
+    returned = [key for key, ops in told.ops.items() if ops[0].name == BACK and any(map(accepted, ops))]
+    arrived = [key for key in returned if any(attempt.effect for attempt in told.attempts.get(key, []))]
+    counted = {
+        "cancelled": len(cancelled), "users who opted out": len(out), "delivered after they came back": len(arrived),
+    }  # fmt: skip
+    if wrong:
+        was = "was delivered more than 2 s after its user had opted out"
+        if late_cancels:
+            was = "was cancelled, and its delivery began more than 2 s later"
+        return failed(f"{len(wrong)} times a notification {was}", *wrong, counted=counted)
+    if len(tried) >= FEWEST and not cancelled and all(op.status == 409 for op in tried):
+        what = f"none of {len(tried)} notifications that were due in three seconds could be cancelled"
+        return failed(what, *tried, counted=counted)
+    if returned and not arrived:
+        what = f"none of {len(returned)} users who had opted in again got anything within {IN_FORCE_S + BACK_S:g} s"
+        return failed(what, *told.shown(returned), counted=counted)
+    if len(cancelled) < FEWEST or len(out) < FEWEST:
+        return inconclusive(f"only {len(cancelled)} were cancelled and {len(out)} opted out", counted=counted)
+    what = f"nothing was begun after {len(cancelled)} cancellations and {len(out)} opt-outs had been in force"
+    return passed(what, counted=counted)
+
+
+def _preferred(history: History, name: str) -> dict[str, Op]:
+    """The last preferences of each user that were taken, by where they are said."""
+    return {op.request.path: op for op in history.named(name) if taken(op)}
+
+
+def _begun(told: Books, key: str, since_ns: int, until_ns: int | None = None) -> bool:
+    """Whether the first try of a message came more than two seconds after `since_ns` (and before `until_ns`)."""
+    first = min((attempt.at_ns for attempt in told.attempts.get(key, [])), default=None)
+    if first is None or first <= since_ns + IN_FORCE_S * 1e9:
+        return False
+    return until_ns is None or first < until_ns

@@ -79,10 +79,5 @@ class Away:
 
     sent: int
     accepted: int
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """How long it took from the moment that a service was there again to the first delivery, by the service."""
-
-    seconds: float
+    recovery_s: float | None = None
+    """From the moment that it was there again to the first delivery; None where that was not seen."""

@@ -1,12 +1,10 @@
 """NT-12: what each strike lost and doubled, and what an outage costs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 
 from crucible.authoring.facts import fact, noted
 from crucible.authoring.outcomes import exactly, failed, inconclusive, passed, percentile
 from crucible.check import Finding, History, Measure
-from crucible.evidence import Op
 
 from . import strikes
 from .accounts import Books, books
@@ -20,46 +18,26 @@ PATIENCE_NS = 500_000_000
 """Before the crash: who was asked later may have been cut off by it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Toll:
-    """What one strike took, in messages."""
-
-    strike: Strike
-    books: Books
-
-    @property
-    def owed(self) -> int:
-        return self.books.owed
-
-    @property
-    def lost(self) -> list[str]:
-        return [item.id for item in self.books.account.lost]
-
-    @property
-    def doubled(self) -> int:
-        return len(self.books.account.doubled)
-
-    @property
-    def unsure(self) -> int:
-        """What never arrived, and may have been accepted."""
-        return len(self.books.open)
-
-
 def judge_crashes(history: History) -> Finding:
-    tolls = [Toll(strike, books(history, ops)) for strike, ops in _by_strike(history)]
-    owed, lost = sum(toll.owed for toll in tolls), sum(len(toll.lost) for toll in tolls)
+    tolls = _by_strike(history)
+    owed, lost = sum(told.owed for told in tolls.values()), sum(len(told.lost) for told in tolls.values())
     measures = [*_losses(tolls), *_provider_outage(history), *_outages(history)]
-    counted = {f"accepted under {toll.strike.name}": float(toll.owed) for toll in tolls}
-    counted |= {f"lost under {toll.strike.name}": float(len(toll.lost)) for toll in tolls if toll.lost}
+    counted = {f"accepted under {strike.name}": float(told.owed) for strike, told in tolls.items()}
+    counted |= {f"lost under {strike.name}": float(len(told.lost)) for strike, told in tolls.items() if told.lost}
     declared = history.declares.get("delivery", "exactly-once-effect")
-    wrong = [toll for toll in tolls if toll.lost]
+    wrong = {strike: told for strike, told in tolls.items() if told.lost}
     if wrong and declared != "at-most-once":
         what = "; ".join(
-            f"{toll.strike.words} lost {len(toll.lost)} of {toll.owed} accepted notifications" for toll in wrong
+            f"{strike.words} lost {len(told.lost)} of {told.owed} accepted notifications"
+            for strike, told in wrong.items()
         )
-        return failed(what, *wrong[0].books.shown(wrong[0].lost), counted=counted, measures=measures)
-    if unsure := [toll for toll in tolls if toll.unsure]:
-        never = [f"{toll.unsure} notifications never arrived after {toll.strike.words}" for toll in unsure]
+        first = next(iter(wrong.values()))
+        return failed(what, *first.shown(first.lost), counted=counted, measures=measures)
+    never = [
+        f"{len(told.open)} notifications never arrived after {strike.words}"
+        for strike, told in tolls.items() if told.open
+    ]  # fmt: skip
+    if never:
         what = "; ".join(never) + ", and it was never said for sure that they were accepted"
         return inconclusive(what, counted=counted, measures=measures)
     narrow = _narrow(history, tolls)
@@ -71,23 +49,23 @@ def judge_crashes(history: History) -> Finding:
     return passed(what, counted=counted, measures=measures)
 
 
-def _by_strike(history: History) -> list[tuple[Strike, list[Op]]]:
-    """What was asked for under each strike, and asked again after all."""
+def _by_strike(history: History) -> dict[Strike, Books]:
+    """The books of what was asked for under each strike, and asked again after all."""
     late = history.named(again(strikes.FOR_SURE))
-    found = []
+    found = {}
     for strike in strikes.every(history.services):
         ops = history.named(strike.name)
         keys = set(map(key_of, ops))
         if ops:
-            found.append((strike, [*ops, *(op for op in late if key_of(op) in keys)]))
+            found[strike] = books(history, [*ops, *(op for op in late if key_of(op) in keys)])
     return found
 
 
-def _narrow(history: History, tolls: Sequence[Toll]) -> list[str]:
+def _narrow(history: History, struck: Iterable[Strike]) -> list[str]:
     """Strikes that met too little, by name."""
     wide = noted(history, strikes.Met)
     judged = {strikes.ALL_KILLED, *map(strikes.crash_of, history.services)}
-    names = [toll.strike.name for toll in tolls if toll.strike in judged]
+    names = [strike.name for strike in struck if strike in judged]
     found = [name for name in names if name not in wide or not wide[name].wide]
     in_call = any(killed.unanswered for killed in noted(history, strikes.KilledInCall).values())
     return found if in_call else [*found, strikes.CALLER_KILLED.name]
@@ -100,18 +78,21 @@ def _not_run(history: History) -> str:
     return "; ".join(filter(None, [paused.why_not if paused else "", *crashed]))
 
 
-def _losses(tolls: Sequence[Toll]) -> list[Measure]:
+def _losses(tolls: Mapping[Strike, Books]) -> list[Measure]:
     """Under the worst strike. What never arrived, and may have been accepted, may have been lost as well."""
-    some = [toll for toll in tolls if toll.owed]
-    total = sum(toll.owed for toll in tolls)
-    twice = max((1000 * toll.doubled / toll.owed for toll in some), default=0.0)
-    least = max((1000 * len(toll.lost) / toll.owed for toll in some), default=0.0)
-    most = max((1000 * (len(toll.lost) + toll.unsure) / toll.owed for toll in some), default=0.0)
-    found = [exactly("doubled_per_1000", twice, total), Measure("lost_per_1000", least, least, most, total)]
-    for toll in tolls:
-        if toll.strike == strikes.ALL_KILLED:
-            lost = len(toll.lost)
-            found.append(Measure("lost_per_crash", lost, lost, lost + toll.unsure, toll.owed))
+    total = sum(told.owed for told in tolls.values())
+
+    def worst(count: Callable[[Books], int]) -> float:
+        return max((1000 * count(told) / told.owed for told in tolls.values() if told.owed), default=0.0)
+
+    least, most = worst(lambda told: len(told.lost)), worst(lambda told: len(told.lost) + len(told.open))
+    found = [
+        exactly("doubled_per_1000", worst(lambda told: len(told.account.doubled)), total),
+        Measure("lost_per_1000", least, least, most, total),
+    ]
+    if told := tolls.get(strikes.ALL_KILLED):
+        lost = len(told.lost)
+        found.append(Measure("lost_per_crash", lost, lost, lost + len(told.open), told.owed))
     return found
 
 
@@ -124,18 +105,18 @@ def _provider_outage(history: History) -> list[Measure]:
     share = sum(map(accepted, first)) / len(first)
     slow = percentile([(op.received_ns - op.sent_ns) / 1e6 for op in first], 0.99)
     return [
-        exactly("accepted_provider_outage_ratio", share, len(first)),
-        exactly("refusal_p99_ms", slow, len(first)),
+        exactly(axis, value, len(first))
+        for axis, value in (("accepted_provider_outage_ratio", share), ("refusal_p99_ms", slow))
     ]
 
 
 def _outages(history: History) -> list[Measure]:
     """What an outage of a service costs, and what its card says."""
-    found = []
-    if recoveries := [recovered.seconds for recovered in noted(history, strikes.Recovered).values()]:
+    found, outages = [], noted(history, strikes.Away)
+    if recoveries := [away.recovery_s for away in outages.values() if away.recovery_s is not None]:
         found.append(Measure("recovery_s", max(recoveries), min(recoveries), max(recoveries), len(recoveries)))
     sent = int(strikes.AWAY_S * strikes.AWAY_PER_S)
-    shares = {service: away.accepted / away.sent for service, away in noted(history, strikes.Away).items()}
+    shares = {service: away.accepted / away.sent for service, away in outages.items()}
     if shares:
         found.append(exactly("accepted_store_outage_ratio", min(shares.values()), sent * len(shares)))
     postgres = shares.get("postgres", 1.0 if "postgres" not in history.services else None)
