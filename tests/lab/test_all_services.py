@@ -127,7 +127,7 @@ def test_each_is_as_far_away_as_it_usually_is(booted: Booted) -> None:
 
 def is_far(lab: RunningLab, name: str, more_than_ms: float) -> bool:
     """Measured again and again: where other programs keep the machine busy, a direct ping may wait for them, too."""
-    ping = lab.servers[name].pinger("127.0.0.1", lab.probes[name])
+    ping = lab.servers[name].pinger("127.0.0.1", lab.backing.probes[name])
     return any(added_ms(lab.servers[name], ping) > more_than_ms for _ in range(20))
 
 

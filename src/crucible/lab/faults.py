@@ -40,7 +40,7 @@ class Faults:
             yield
         finally:
             for name in names:
-                await self._lab.network.delay(name, self._lab.delay_ms(name))
+                await self._lab.network.delay(name, self._lab.backing.delay_ms(name))
                 self.record("slow", name, begun, ms_each_way=ms)
 
     @asynccontextmanager
@@ -48,7 +48,7 @@ class Faults:
         begun, in_flight, seen = self._lab.now_ns(), self._lab.client.in_flight, ""
         try:
             await self._lab.network.strike(service, kind, most)
-            seen = await asyncio.to_thread(try_to_connect, self._lab.probes[service])
+            seen = await asyncio.to_thread(try_to_connect, self._lab.backing.probes[service])
             yield
         finally:
             did = await self._lab.network.heal(service)

@@ -5,25 +5,24 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
-from functools import partial
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from crucible import services
 from crucible.errors import CrucibleError
 from crucible.evidence import Attempt, FaultEvent, ServiceFacts, Timing, Traffic, Usage
-from crucible.lab import builds, environment, isolation, leftovers, logs, network, strangers
+from crucible.lab import builds, environment, isolation, leftovers, logs, network
+from crucible.lab.backing import Backing
 from crucible.lab.client import Client
 from crucible.lab.instance import Place, Running
 from crucible.lab.isolation import Isolation
 from crucible.lab.sink import SinkServer
-from crucible.lab.strangers import Watch
 from crucible.lab.supervision import Supervisor, Told
 from crucible.lab.tally import Tally
 from crucible.planning.plan import Plan
 from crucible.processes.child import family, kill_all
-from crucible.services import SERVICES, Server, Source
+from crucible.services import Server
 
 T = TypeVar("T")
 KEPT_REPLIES = 64 << 20
@@ -37,22 +36,19 @@ class RunningLab:
         self.plan = plan
         self.begun_ns = time.monotonic_ns()
         self.client = Client()
-        self.servers: dict[str, Server] = {}
-        self.probes: dict[str, int] = {}
-        """The port of the grader's own way to each service."""
+        self.backing = Backing(plan, folder / "services")
         self.timings: list[Timing] = []
         self.instances: dict[str, Running] = {}
         self.isolation = Isolation()
         self.logs = folder / "logs"
         self.logs.mkdir(mode=0o700)
-        self._facts: dict[str, ServiceFacts] = {}
         self.folder = folder
         self._environ = environ
         self._hidden = hidden
         self._network: network.Network | None = None
         self._held = ExitStack()
         """What no other grade may take away meanwhile."""
-        self.tally = Tally(self.instances, self.servers)
+        self.tally = Tally(self.instances, self.backing)
         self.supervisor = Supervisor(
             self.instances, self.tally.accounts, lambda: self.isolation.crowded(), self.now_ns
         )  # fmt: skip
@@ -65,21 +61,21 @@ class RunningLab:
         return self._network
 
     @property
+    def servers(self) -> dict[str, Server]:
+        return self.backing.servers
+
+    @property
     def web(self) -> dict[str, Running]:
         """The instances that answer HTTP, by name."""
         return {name: running for name, running in self.instances.items() if running.instance.answers_http}
 
     @property
     def service_facts(self) -> tuple[ServiceFacts, ...]:
-        return tuple(self._facts[name] for name in self.plan.solution.services)
+        return tuple(self.backing.facts[name] for name in self.plan.solution.services)
 
     def now_ns(self) -> int:
         """Nanoseconds since the lab was begun."""
         return time.monotonic_ns() - self.begun_ns
-
-    def delay_ms(self, service: str) -> int:
-        """How far away `service` usually is, each way."""
-        return self.plan.network_ms * SERVICES[service].far
 
     def may_keep(self, size: int) -> bool:
         """Whether a reply of `size` bytes still fits into what the run keeps."""
@@ -113,7 +109,7 @@ class RunningLab:
             async with asyncio.TaskGroup() as group:
                 built = group.create_task(self.timed("build", self._build()))
                 for name, source in sources.items():
-                    group.create_task(self.timed(name, self._start_server(name, source)))
+                    group.create_task(self.timed(name, self.backing.start(name, source, self.network)))
         except* CrucibleError as failed:
             raise failed.exceptions[0] from None
         past = [port for server in self.servers.values() for port in server.ports]
@@ -127,30 +123,11 @@ class RunningLab:
         )
         return await builds.build(recipe, self._environ, self._held)
 
-    async def _start_server(self, name: str, source: Source) -> None:
-        folder = self.folder / "services" / name
-        durable = name in self.plan.solution.manifest.durable
-        starting = asyncio.ensure_future(asyncio.to_thread(services.start, name, source, folder, durable))
-        try:
-            server = self.servers[name] = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            with suppress(CrucibleError):
-                self.servers[name] = await starting
-            raise
-        port = self.probes[name] = await self.network.link(network.PROBE, server, self.delay_ms(name))
-        ping = await asyncio.to_thread(server.pinger, "127.0.0.1", port)
-        added = await asyncio.to_thread(network.added_ms, server, ping)
-        by_port = await asyncio.to_thread(strangers.sees_ports, server, await self.network.ways(name))
-        del ping  # and with it its connection
-        self.tally.watches.append(Watch(server, by_port, partial(self.network.ways, name)))
-        self._facts[name] = ServiceFacts(name, source.words, server.version, self.delay_ms(name), round(added, 3))
-
     async def _start_solution(self, tree: Path) -> None:
         for instance in self.plan.instances:
-            env = {"PATH": environment.search_path(self._environ), **self.plan.solution.manifest.settings, **self._sunk}
-            for server in self.servers.values():
-                port = await self.network.link(instance.name, server, self.delay_ms(server.name))
-                env |= server.environment("127.0.0.1", port)
+            path, settings = environment.search_path(self._environ), self.plan.solution.manifest.settings
+            given = await self.backing.environment(instance.name, self.network)
+            env = {"PATH": path, **settings, **self._sunk, **given}
             place = Place(
                 self.folder / "work" / instance.name, self.logs / f"{instance.name}.log", env,
                 self.isolation.confine(instance.name),
@@ -182,11 +159,7 @@ class RunningLab:
 
     async def urls(self) -> dict[str, str]:
         """The environment in which a process started by hand reaches the same services, through the same network."""
-        found = dict(self._sunk)
-        for server in self.servers.values():
-            port = await self.network.link("hand.0", server, self.delay_ms(server.name))
-            found |= server.environment("127.0.0.1", port)
-        return found
+        return self._sunk | await self.backing.environment("hand.0", self.network)
 
     async def revive(self) -> list[FaultEvent]:
         """Start again what has ended, so that one scenario's casualties are not charged to the next."""
@@ -233,9 +206,7 @@ class RunningLab:
             running.kill()
         if self._network is not None:
             self._network.stop()
-        for server in self.servers.values():
-            with suppress(Exception):  # whatever one server says, the others are stopped as well
-                services.stop(server)
+        self.backing.stop()
         kill_all(family)
         self._held.close()
         self.isolation.lift()

@@ -7,22 +7,20 @@ from collections.abc import Iterator, Mapping
 from crucible.evidence import Traffic, Usage
 from crucible.lab import network
 from crucible.lab.accounting import Accounts, Root
+from crucible.lab.backing import Backing
 from crucible.lab.instance import Running
 from crucible.lab.network import Network
-from crucible.lab.strangers import Watch
-from crucible.services import Server
 
 STRANGERS_S = 2.0
 
 
 class Tally:
-    """Of one run: `instances` and `servers` are the lab's own, and grow while it boots."""
+    """Of one run: `instances` and `backing` are the lab's own, and grow while it boots."""
 
-    def __init__(self, instances: Mapping[str, Running], servers: Mapping[str, Server]) -> None:
+    def __init__(self, instances: Mapping[str, Running], backing: Backing) -> None:
         self.accounts = Accounts(self._roots)
-        self.watches: list[Watch] = []
         self._instances = instances
-        self._servers = servers
+        self._backing = backing
         self._traffic_before: tuple[Traffic, ...] = ()
         self._operations_before: dict[str, dict[str, int]] = {}
         self._operations_kept: dict[str, Counter[str]] = {}
@@ -50,7 +48,7 @@ class Tally:
 
     async def footprint(self) -> dict[str, int]:
         """Bytes that each service stores for the solution, and that the processes of each type hold."""
-        stored = {name: await asyncio.to_thread(server.footprint) for name, server in self._servers.items()}
+        stored = {name: await asyncio.to_thread(server.footprint) for name, server in self._backing.servers.items()}
         await asyncio.to_thread(self.accounts.sample)
         return {name: size for name, size in stored.items() if size is not None} | self.accounts.memory()
 
@@ -62,25 +60,25 @@ class Tally:
         """Look from time to time for connections that came past the lab network, until cancelled."""
         while True:
             await asyncio.sleep(STRANGERS_S)
-            for watch in self.watches:
+            for watch in self._backing.watches:
                 await watch.look()
 
     @property
     def bypasses(self) -> tuple[str, ...]:
         """How the solution was seen to reach services past the lab network."""
-        return tuple(finding for watch in self.watches if (finding := watch.finding) is not None)
+        return tuple(finding for watch in self._backing.watches if (finding := watch.finding) is not None)
 
     def _operations(self) -> dict[str, dict[str, int]]:
         return {
             name: dict(Counter(server.operations()) + self._operations_kept.get(name, Counter()))
-            for name, server in self._servers.items()
+            for name, server in self._backing.servers.items()
         }
 
     def _roots(self) -> Iterator[Root]:
         for running in self._instances.values():
             if (pid := running.pid) is not None:
                 yield Root(running.instance.type, "process", pid)
-        for server in self._servers.values():
+        for server in self._backing.servers.values():
             if server.pid is not None:
                 yield Root(server.name, "service", server.pid)
 
