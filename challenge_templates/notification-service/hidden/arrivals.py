@@ -88,9 +88,8 @@ def judge_phantoms(history: History) -> Finding:
         return failed(what, *told.shown(wrong), counted=counted)
     if told.strangers:
         number, first = len(told.strangers), str(told.strangers[0].body)[:120]
-        return failed(
-            f"{number} deliveries belong to no notification that was asked for, such as {first}", counted=counted
-        )
+        what = f"{number} deliveries belong to no notification that was asked for, such as {first}"
+        return failed(what, counted=counted)
     arrived = [key for key in told.unsure if key in told.account.done]
     if len(arrived) > (1 - SHARE) * len(told.items):
         what = f"of {len(arrived)} notifications that arrived it was never said whether they were accepted"
@@ -123,17 +122,14 @@ def judge_states(history: History) -> Finding:
 def _lie(told: Books, key: str, op: Op) -> str:
     """What the state of a message said that was not so, in words; empty where it was true."""
     said, done = state(op), told.account.done.get(key)
+    refused = any(it.status == 400 and it.at_ns < op.received_ns for it in told.attempts.get(key, []))
     if said == "sent" and (done is None or done > op.received_ns):
         return "said `sent` before anything had arrived"
-    if said == "failed" and told.items[key].owes is Owes.ONE and not _refused_for_good(told, key, op):
+    if said == "failed" and told.items[key].owes is Owes.ONE and not refused:
         return "said `failed` without having been refused for good"
     if said == "queued" and done is not None and op.sent_ns > done + QUEUED_NS:
         return "still said `queued` a minute after it had arrived"
     return ""
-
-
-def _refused_for_good(told: Books, key: str, op: Op) -> bool:
-    return any(it.status == 400 and it.at_ns < op.received_ns for it in told.attempts.get(key, []))
 
 
 def _taken_back(ops: Sequence[Op]) -> Iterator[tuple[Op, str]]:

@@ -53,10 +53,6 @@ class Cohorts:
         self.wanted += wanted
         self.ops += ops
 
-    def waiting(self) -> int:
-        """Messages that were sent and have had no effect: at most so many wait."""
-        return len({one.user for one in self.wanted} - reached(self.lab.sink.attempts))
-
     async def struck(
         self, strike: Strike, seconds: float, at_s: float, act: Callable[[], Awaitable[None]],
         *, heal: Callable[[], Awaitable[None]] | None = None,
@@ -66,7 +62,7 @@ class Cohorts:
 
         async def measured() -> None:
             nonlocal backlog
-            backlog = self.waiting() - lab.in_flight
+            backlog = len({one.user for one in self.wanted} - reached(lab.sink.attempts)) - lab.in_flight
             await act()
 
         cohort = self.draw(strike, int(seconds * WIDE_PER_S))

@@ -117,10 +117,7 @@ def judge_polite(history: History) -> Finding:
 
 
 def _rude(refused: Mapping[str, Sequence[int]], most: int) -> str:
-    """Which channel was called more than `most` times by those who had been told to wait, in words.
-
-    `refused`: when they were, in ns and by channel.
-    """
+    """Which channel was called more than `most` times by those who had been told to wait (when, in ns), in words."""
     worst, where = most, ""
     for path, moments in refused.items():
         for at_ns in moments:

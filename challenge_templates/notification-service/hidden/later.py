@@ -8,7 +8,6 @@ from crucible.authoring.asking import in_turn, insist
 from crucible.authoring.clock import epoch_ns, moment, note_epoch
 from crucible.authoring.outcomes import failed, inconclusive, passed, taken
 from crucible.check import Call, Finding, History, JsonValue, Lab
-from crucible.evidence import Op
 
 from .accounts import Books, books
 from .arrivals import never_sure
@@ -116,7 +115,8 @@ def judge_withdrawn(history: History) -> Finding:
     keys = told.by_place()
     tried = history.named(CANCEL)
     cancelled = {keys[op.request.path]: op for op in tried if taken(op) and op.request.path in keys}
-    out, back = (_preferred(history, name) for name in (OUT, IN))
+    # By where they are said: the last preferences that were taken.
+    out, back = ({op.request.path: op for op in history.named(name) if taken(op)} for name in (OUT, IN))
     late_cancels = [op for key, op in cancelled.items() if _begun(told, key, op.received_ns)]
     late_outs = []
     for key, ops in told.ops.items():
@@ -146,11 +146,6 @@ def judge_withdrawn(history: History) -> Finding:
         return inconclusive(f"only {len(cancelled)} were cancelled and {len(out)} opted out", counted=counted)
     what = f"nothing was begun after {len(cancelled)} cancellations and {len(out)} opt-outs had been in force"
     return passed(what, counted=counted)
-
-
-def _preferred(history: History, name: str) -> dict[str, Op]:
-    """The last preferences of each user that were taken, by where they are said."""
-    return {op.request.path: op for op in history.named(name) if taken(op)}
 
 
 def _begun(told: Books, key: str, since_ns: int, until_ns: int | None = None) -> bool:
