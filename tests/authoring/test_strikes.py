@@ -19,6 +19,7 @@ from crucible.authoring.strikes import (
 )
 from crucible.authoring.testing import op
 from crucible.check import Call, NotCausedError
+from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Op
 
 CALLS = [Call("web.0", "POST", f"/{number}", name="posted") for number in range(20)]
@@ -197,13 +198,25 @@ def test_what_was_caused_says_no_reason() -> None:
     assert strike()[2].not_caused == ""
 
 
-def test_another_error_of_a_strike_is_the_authors_and_is_not_kept_quiet() -> None:
-    async def break_down() -> None:
-        raise ValueError("a slip")
+AWAY = CrucibleError("it did not start", where="web.0", fix="make it start", fault=Fault.LEARNER)
 
-    with pytest.raises(ExceptionGroup) as raised:
-        strike(strike=break_down)
-    assert raised.group_contains(ValueError, match="a slip")
+
+@pytest.mark.parametrize("error", [ValueError("a slip"), AWAY], ids=["a slip", "a process that stays away"])
+def test_what_else_a_strike_raises_is_raised_as_it_is_and_ends_the_posting(error: Exception) -> None:
+    labs: list[MemoryLab] = []
+
+    async def break_down() -> None:
+        raise error
+
+    async def work(lab: MemoryLab) -> None:
+        labs.append(lab)
+        with pytest.raises(type(error)) as raised:
+            await struck(lab, CALLS, GAP_S, when=after_s(lab, 0.055), strike=break_down)
+        assert raised.value is error
+        await lab.sleep(1)
+
+    run(work)
+    assert max(one.sent_ns for one in labs[0].ops) < 0.06e9
 
 
 def test_examples_of_a_strike_keep_the_order_of_their_answers() -> None:

@@ -50,17 +50,21 @@ class Posting:
 
 @asynccontextmanager
 async def posting(lab: Lab, calls: Sequence[Call], gap_s: float) -> AsyncIterator[Posting]:
-    """While open, and until the last one is answered, a call is sent every `gap_s` seconds."""
+    """While open, and until the last one is answered, a call is sent every `gap_s` seconds. What is raised meanwhile,
+    such as that a process does not start again, is raised as it is."""
     posted = Posting()
 
     async def post(index: int, call: Call) -> None:
         await lab.sleep(index * gap_s)
         posted.ops.append(await lab.call(call))
 
-    async with asyncio.TaskGroup() as group:
-        for index, call in enumerate(calls):
-            group.create_task(post(index, call))
+    tasks = [asyncio.create_task(post(index, call)) for index, call in enumerate(calls)]
+    try:
         yield posted
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def when_answered(lab: Lab, number: int) -> Callable[[Posting], Awaitable[None]]:
