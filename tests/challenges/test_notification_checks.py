@@ -15,6 +15,7 @@ from support.memory_notifier import BUSY, NotifierLab
 from crucible.authoring import testing
 from crucible.authoring.testing import WAYS_TO_LOSE, complaints, with_answers_lost
 from crucible.check import Finding, History, Lab, Outcome, Scenario
+from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Result
 from crucible.planning.suite import load_suite
 
@@ -59,6 +60,29 @@ def watch(names: tuple[str, ...], flaw: str, seed: int = 7) -> History:
 
     seen = testing.watch(Scenario("in-turn", "race", observe, 0, 0), lambda lab: lab.solution, lab)
     return replace(seen, attempts=tuple(lab.memory_sink.attempts))
+
+
+@pytest.mark.parametrize("times", range(3))
+def test_a_process_that_does_not_start_again_ends_the_scenario_as_what_it_is(times: int) -> None:
+    """After so many starts: not as a slip of the suite's."""
+
+    class Brittle(NotifierLab):
+        starts = 0
+
+        async def start(self, *instances: str) -> None:
+            self.starts += 1
+            if self.starts > times:
+                raise CrucibleError("it did not answer", where=instances[0], fix="make it start", fault=Fault.LEARNER)
+            await super().start(*instances)
+
+    lab = Brittle()
+
+    async def observe(_: Lab, rng: Random) -> None:
+        lab.begin()
+        await SCENARIOS["crashes"].observe(lab, rng)
+
+    with pytest.raises(CrucibleError, match="it did not answer"):
+        testing.watch(Scenario("crashes", "fault", observe, 0, 0), lambda lab: lab.solution, lab)
 
 
 def scenarios_of(check: str) -> tuple[str, ...]:

@@ -171,13 +171,16 @@ async def _next_call(cohorts: Cohorts, strike: Strike) -> AsyncIterator[Attempt 
     """Post some messages at once, to providers that take their time, and wait for the next call of one; None where
     there was none. Leaves when all have been answered."""
     lab = cohorts.lab
-    async with faulty(lab, CHANNELS, SinkFault(delay_ms=SLOW_MS)), asyncio.TaskGroup() as group:
-        calling = group.create_task(lab.sink.next_call())
-        burst = group.create_task(lab.burst(cohorts.draw(strike, AT_ONCE)))
-        await asyncio.wait([calling], timeout=PATIENCE_S)
-        calling.cancel()
-        yield calling.result() if calling.done() else None
-    cohorts.ops += burst.result()
+    async with faulty(lab, CHANNELS, SinkFault(delay_ms=SLOW_MS)):
+        calling = asyncio.create_task(lab.sink.next_call())
+        burst = asyncio.create_task(lab.burst(cohorts.draw(strike, AT_ONCE)))
+        try:
+            await asyncio.wait([calling], timeout=PATIENCE_S)
+            yield calling.result() if calling.done() else None
+            cohorts.ops += await burst
+        finally:
+            calling.cancel()
+            burst.cancel()
 
 
 async def service_away(cohorts: Cohorts, service: str) -> None:
