@@ -6,9 +6,8 @@ from random import Random
 
 from crucible.authoring.asking import in_turn
 from crucible.authoring.clock import aligned_window, into_first_half, wall_ms
-from crucible.authoring.outcomes import failed, inconclusive, passed
-from crucible.check import Finding, History, Lab
-from crucible.evidence import Op
+from crucible.authoring.outcomes import failed, inconclusive, not_run, passed
+from crucible.check import Finding, History, Lab, Outcome
 
 from .requests import allowed, answered, check, fresh, limit, limits_set, put_limit
 
@@ -28,14 +27,9 @@ class Arm:
     old: int
     new: int
 
-    def before(self, target: str) -> str:
-        return f"before/{self.name}/{target}"
-
-    def after(self, target: str) -> str:
-        return f"change/{self.name}/{target}"
-
-    def warm(self, target: str) -> str:
-        return f"warm/{self.name}/{target}"
+    def asked(self, when: str, target: str) -> str:
+        """What requests are called: `before` and `change` with a limit each, and `warm`."""
+        return f"{when}/{self.name}/{target}"
 
 
 RAISED, LOWERED = Arm("raised", LOW, HIGH), Arm("lowered", HIGH, LOW)
@@ -50,79 +44,64 @@ async def changes(lab: Lab, rng: Random) -> None:
     window_ms = aligned_window(wall_ms(lab) + 2_500, CHANGE_MS)
     keys = {(arm, target): fresh(rng, arm.name) for arm in ARMS for target in targets}
     for (arm, target), key in keys.items():
-        await put_limit(lab, limit(target, key, arm.old, window_ms, arm.before(target)))
+        await put_limit(lab, limit(target, key, arm.old, window_ms, arm.asked("before", target)))
     await lab.sleep(1.0)
     for (arm, seen_by), key in keys.items():
         for target in targets:
-            await lab.call(check(target, key, arm.warm(seen_by)))
+            await lab.call(check(target, key, arm.asked("warm", seen_by)))
     for (arm, target), key in keys.items():
         if arm.new != arm.old:
             other = in_turn(lab, targets.index(target) + 1)
-            await put_limit(lab, limit(other, key, arm.new, window_ms, arm.after(target)))
+            await put_limit(lab, limit(other, key, arm.new, window_ms, arm.asked("change", target)))
     await lab.sleep(1.05)
     for arm in ARMS:
         await into_first_half(lab, window_ms)
         await asyncio.gather(
-            *(lab.burst([check(it, keys[arm, it], arm.after(it), timeout_s=8)] * ASKED) for it in targets)
+            *(lab.burst([check(it, keys[arm, it], arm.asked("change", it), timeout_s=8)] * ASKED) for it in targets)
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Let:
-    """What one replica let through at once on a key."""
-
-    ops: tuple[Op, ...]
-
-    @property
-    def low(self) -> int:
-        return sum(map(allowed, self.ops))
-
-    @property
-    def high(self) -> int:
-        """With everything that was not answered, or not sent."""
-        return self.low + sum(not answered(op) for op in self.ops) + ASKED - len(self.ops)
+def let(history: History, arm: Arm, target: str) -> tuple[int, int]:
+    """Checks that one replica let through at once: certainly, and with those that were not answered, or not sent."""
+    ops = history.named(arm.asked("change", target))
+    low = sum(map(allowed, ops))
+    return low, low + sum(not answered(op) for op in ops) + ASKED - len(ops)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What one replica showed of a change; where neither is said, the change was in force, or cannot be told from what
-    this design lets through anyway."""
-
-    bad: str = ""
-    unsure: str = ""
-    exercised: bool = False
-
-
-def see(history: History, arm: Arm, target: str) -> Seen:
-    """A change convicts where a key that had the new limit from the start was treated otherwise by the same replica."""
-    let, high, low = (Let(history.named(it.after(target))) for it in (arm, ALWAYS_HIGH, ALWAYS_LOW))
-    if limits_set(history, arm.after(target)) is None or limits_set(history, arm.before(target)) is None:
-        return Seen(unsure=f"a limit was not taken for {target}")
-    if arm is RAISED and high.low < APPLIED:
-        return Seen(unsure=f"too many checks on {target} had no answer to compare with" if high.high >= APPLIED else "")
-    if arm is LOWERED and low.high > AS_BEFORE:
-        return Seen(unsure=f"a key that had the lower limit from the start may have been allowed as much by {target}")
-    if let.high <= AS_BEFORE if arm is RAISED else let.low >= APPLIED:
-        return Seen(
+def seen(history: History, arm: Arm, target: str) -> Finding:
+    """What one replica showed of a change; it is not held to it where it lets through as little, or as much, anyway."""
+    low, high = let(history, arm, target)
+    least_of_high, most_of_high = let(history, ALWAYS_HIGH, target)
+    _, most_of_low = let(history, ALWAYS_LOW, target)
+    if any(limits_set(history, arm.asked(when, target)) is None for when in ("before", "change")):
+        return inconclusive(f"a limit was not taken for {target}")
+    if arm is RAISED and least_of_high < APPLIED:
+        if most_of_high < APPLIED:
+            return not_run("even the higher limit lets little through at once")
+        return inconclusive(f"too many checks on {target} had no answer to compare with")
+    if arm is LOWERED and most_of_low > AS_BEFORE:
+        return inconclusive(f"a key that had the lower limit from the start may have been allowed as much by {target}")
+    if high <= AS_BEFORE if arm is RAISED else low >= APPLIED:
+        what = (
             f"a second after a limit went from {arm.old} to {arm.new}, "
-            f"{target} allowed {let.low} of {ASKED} checks at once, as before"
+            f"{target} allowed {low} of {ASKED} checks at once, as before"
         )
-    if let.low < APPLIED if arm is RAISED else let.high >= APPLIED:
-        return Seen(
-            unsure=f"between {let.low} and {let.high} of {ASKED} checks were allowed by {target}, neither old nor new"
-        )
-    return Seen(exercised=True)
+        return failed(what, *history.named(arm.asked("change", target))[-3:])
+    if low < APPLIED if arm is RAISED else high >= APPLIED:
+        return inconclusive(f"between {low} and {high} of {ASKED} checks were allowed by {target}, neither old nor new")
+    return passed("the new limit was in force", counted={"checks": ASKED})
 
 
 def judge_changes(history: History) -> Finding:
+    """A change convicts where a key that had the new limit from the start was treated otherwise by the same replica."""
     targets = sorted({op.target for op in history.named("change")})
-    seen = {(arm, target): see(history, arm, target) for target in targets for arm in (RAISED, LOWERED)}
-    bad = {arm.after(target): found.bad for (arm, target), found in seen.items() if found.bad}
-    unsure = [found.unsure for found in seen.values() if found.unsure]
-    exercised = sum(found.exercised for found in seen.values())
+    found = [seen(history, arm, target) for target in targets for arm in (RAISED, LOWERED)]
+    bad = [one for one in found if one.outcome is Outcome.FAIL]
+    unsure = [one.what for one in found if one.outcome is Outcome.INCONCLUSIVE]
+    exercised = sum(one.outcome is Outcome.PASS for one in found)
     counted = {"changes seen": exercised, "replicas": len(targets)}
     if bad:
-        return failed("; ".join(bad.values()), *history.named(next(iter(bad)))[-3:], counted=counted)
+        return failed("; ".join(one.what for one in bad), *bad[0].examples, counted=counted)
     if unsure or not exercised or len(targets) < history.replicas:
         what = f"it could not be shown: {unsure[0] if unsure else 'no change was seen'}"
         return inconclusive(what, counted=counted)

@@ -6,11 +6,10 @@ from .changes import changes, judge_changes
 from .contact import contact
 from .deserved import judge_refusals, skew
 from .edges import edges, judge_peak
-from .growth import judge_old_keys
 from .hints import hints, judge_hints
 from .hostile import bad_input, judge_bad_input
 from .neighbours import judge_neighbours, neighbours
-from .old_keys import old_keys
+from .old_keys import judge_old_keys, old_keys
 from .outage import outage
 from .overload import judge_overload, overload
 from .races import judge_cost, judge_tries, race

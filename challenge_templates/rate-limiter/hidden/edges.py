@@ -1,29 +1,15 @@
 """Where limits tear: at the edges of windows, of a key's own one and of those that begin with the epoch."""
 
 import asyncio
-from dataclasses import dataclass
 from random import Random
 
 from crucible.authoring.asking import in_turn
 from crucible.authoring.clock import aligned_window, wall_ms
 from crucible.authoring.outcomes import failed, inconclusive, passed
 from crucible.check import Finding, History, Lab, Measure
-from crucible.oracles.windows import peak_units
 
 from .overload import OVERLOAD
-from .requests import (
-    LONG_MS,
-    allowed,
-    answered,
-    by_key,
-    check,
-    claims,
-    fresh,
-    limit,
-    limits_set,
-    put_limit,
-    unanswered_claims,
-)
+from .requests import LONG_MS, Peak, allowed, answered, by_key, check, fresh, limit, limits_set, peak_of, put_limit
 
 EDGE_LIMIT, EDGE_MS = 10, 2_000
 SHAPES = {
@@ -68,28 +54,14 @@ async def edges(lab: Lab, rng: Random) -> None:
     await asyncio.gather(*(strike(shape, key, windows, count) for windows, count, shape, key in times), overflow())
 
 
-@dataclass(frozen=True, slots=True)
-class Peaks:
-    """The fullest window of any key, by its limit."""
-
-    certain: float = 0.0
-    possible: float = 0.0
-    where: str = ""
-    """The name of the requests that the certain one was seen in."""
-
-
-def peaks(history: History) -> Peaks:
-    found = Peaks()
-    for name in LOOKED_AT:
+def peaks(history: History, *names: str) -> Peak:
+    """Of any key that was asked for under one of these names, or all that are looked at: the highest."""
+    found = [Peak(0.0, 0.0)]
+    for name in names or LOOKED_AT:
         for key, ops in by_key(history.named(name)).items():
             if (limits := limits_set(history, name, key)) is not None:
-                n, window_ns = limits
-                took = claims(filter(allowed, ops))
-                certain = peak_units(took, window_ns).units / n
-                possible = max(found.possible, peak_units(took + unanswered_claims(ops), window_ns).units / n)
-                where = name if certain > found.certain else found.where
-                found = Peaks(max(certain, found.certain), possible, where)
-    return found
+                found.append(peak_of(ops, ops, *limits))
+    return Peak(max(peak.certain for peak in found), max(peak.possible for peak in found))
 
 
 def judge_peak(history: History) -> Finding:
@@ -97,12 +69,12 @@ def judge_peak(history: History) -> Finding:
     reached = [name for name in LOOKED_AT if history.named(name) and limits_set(history, name) is not None]
     ops = [op for name in reached for op in history.named(name)]
     silent = sum(not answered(op) for op in ops)
-    found = peaks(history)
+    found, where = peaks(history), max(LOOKED_AT, key=lambda name: peaks(history, name).certain)
     counted = {"requests": len(ops), "kinds of edge": len(reached), "without an answer": silent}
     measures = [Measure("peak_ratio", found.certain, found.certain, found.possible, len(ops))] if ops else []
     most = history.replicas + 1.1  # a unit or so for a steady refill
     if found.certain > most:
-        shown = [op for op in history.named(found.where) if allowed(op)][-3:]
+        shown = [op for op in history.named(where) if allowed(op)][-3:]
         what = (
             f"{found.certain:.2f} times the limit was certainly allowed within one window, "
             f"on {history.replicas} replicas"
@@ -114,5 +86,5 @@ def judge_peak(history: History) -> Finding:
     if found.possible > most or silent > 0.05 * len(ops):
         what = f"{silent} of {len(ops)} requests had no answer, so the highest peak may have been {found.possible:.2f}"
         return inconclusive(what, counted=counted, measures=measures)
-    what = f"the fullest window held {found.certain:.2f} times the limit ({LOOKED_AT[found.where]})"
+    what = f"the fullest window held {found.certain:.2f} times the limit ({LOOKED_AT[where]})"
     return passed(what, counted=counted, measures=measures)

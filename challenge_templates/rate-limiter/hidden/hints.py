@@ -25,22 +25,9 @@ class Key:
     is_late: bool
     index: int
 
-    @property
-    def name(self) -> str:
-        return f"hint/{'late' if self.is_late else 'now'}/{self.index}"
-
-    @property
-    def fill(self) -> str:
-        return f"{self.name}/fill"
-
-    @property
-    def late(self) -> str:
-        return f"{self.name}/late"
-
-    @property
-    def after(self) -> str:
-        """The check that has waited as long as the hint said."""
-        return f"{self.name}/after"
+    def asked(self, *part: str) -> str:
+        """What requests are called: those that `fill` it, one `late` in its window, and the one `after` its hint."""
+        return "/".join(("hint", "late" if self.is_late else "now", str(self.index), *part))
 
 
 KEYS = (*(Key(False, i) for i in range(AT_ONCE)), *(Key(True, i) for i in range(LATER)))
@@ -55,7 +42,7 @@ async def hints(lab: Lab, rng: Random) -> None:
     """Each key on a replica of its own choice: fill it, read the hint (later ones after 0.6 W), wait, ask once more."""
     called = {key: fresh(rng, "hint") for key in KEYS}
     for key, name in called.items():
-        await put_limit(lab, limit(in_turn(lab, key.index), name, HINT_LIMIT, HINT_MS, key.name))
+        await put_limit(lab, limit(in_turn(lab, key.index), name, HINT_LIMIT, HINT_MS, key.asked()))
     await lab.sleep(1.0)
 
     async def follow(key: Key) -> None:
@@ -70,7 +57,7 @@ async def wait_and_ask(lab: Lab, key: Key, target: str, name: str) -> bool:
     """Fill a key, wait as long as its hint says and ask; False where an answer that was needed did not come."""
     last, full = 0, None
     for _ in range(4 * HINT_LIMIT):
-        op = await lab.call(check(target, name, key.fill))
+        op = await lab.call(check(target, name, key.asked("fill")))
         if allowed(op):
             last = op.received_ns
         elif refused(op):
@@ -80,13 +67,13 @@ async def wait_and_ask(lab: Lab, key: Key, target: str, name: str) -> bool:
         return False
     if key.is_late:
         await lab.sleep(max(0.0, (last - lab.now_ns()) / 1e9 + 0.6 * HINT_MS / 1000))
-        full = await lab.call(check(target, name, key.late))
+        full = await lab.call(check(target, name, key.asked("late")))
         if not refused(full):
             return answered(full)
     hint = hint_of(full)
     if hint is not None and hint <= HINT_MS + ROUNDING_MS:
         await lab.sleep(max(0.0, (full.received_ns - lab.now_ns()) / 1e9 + hint / 1000 + 0.005))
-        return answered(await lab.call(check(target, name, key.after)))
+        return answered(await lab.call(check(target, name, key.asked("after"))))
     return True
 
 
@@ -103,7 +90,9 @@ class Followed:
 
 
 def followed(history: History, key: Key) -> Followed:
-    fill, late, after = (ops[-1] if (ops := history.named(it)) else None for it in (key.fill, key.late, key.after))
+    fill, late, after = (
+        ops[-1] if (ops := history.named(key.asked(part))) else None for part in ("fill", "late", "after")
+    )
     source = late if key.is_late else fill
     return Followed(key, late, source if source is not None and refused(source) else None, after)
 

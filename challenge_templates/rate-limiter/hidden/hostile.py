@@ -1,7 +1,7 @@
 """Malformed requests: those of this contract, and what they must leave as it was."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 
 from crucible.authoring.clock import aligned_window, wall_ms
@@ -41,8 +41,9 @@ def bad_requests(key: str) -> dict[str, Bad]:
         checks.with_field("cost-object", "a cost that is an object", "cost", {"a": 1}),
         checks.with_literal("cost-nan", "a cost of NaN", "cost", "NaN"),
         checks.with_literal("cost-infinity", "a cost of Infinity", "cost", "Infinity"),
-        above_any_limit(checks.with_literal("cost-1e400", "a cost of 1e400", "cost", "1e400")),
-        above_any_limit(checks.with_field("cost-big", "a cost of 2^53 + 1", "cost", BIG)),
+        # they are also costs above the limit
+        replace(checks.with_literal("cost-1e400", "a cost of 1e400", "cost", "1e400"), may_be_429=True),
+        replace(checks.with_field("cost-big", "a cost of 2^53 + 1", "cost", BIG), may_be_429=True),
         checks.with_field("key-number", "a key that is a number", "key", 5),
         checks.with_field("key-list", "a key that is a list", "key", [key]),
         checks.with_field("key-unknown", "a key without a limit", "key", nobody),
@@ -59,11 +60,6 @@ def bad_requests(key: str) -> dict[str, Bad]:
         Bad("usage-unknown", "usage of a key without a limit", "GET", f"/v1/usage/{nobody}"),
     )
     return {row.slug: row for row in rows}
-
-
-def above_any_limit(row: Bad) -> Bad:
-    """It is also a check of a full key."""
-    return replace(row, may_be_429=True)
 
 
 def echoed(op: Op) -> bool:
@@ -89,32 +85,22 @@ async def bad_input(lab: Lab, rng: Random) -> None:
     await asyncio.gather(*(spend(target, arm) for target, arm in keys if target in up))
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """Units that one key admitted: certainly, and possibly."""
-
-    low: int
-    high: int
-
-
-def admitted(ops: tuple[Op, ...]) -> Admitted:
-    return Admitted(sum(map(allowed, ops)), sum(not refused(op) for op in ops))
+def admitted(ops: tuple[Op, ...]) -> tuple[int, int]:
+    """Units that a key admitted: certainly, and possibly."""
+    return sum(map(allowed, ops)), sum(not refused(op) for op in ops)
 
 
 def effect(history: History, target: str) -> Effect:
     """Whether the key that malformed requests named admits as much as one they did not name, give or take one."""
     arms = [history.named(spent(target, arm)) for arm in (FRESH, FRESH_AGAIN, NAMED)]
-    control = admitted(next((ops for ops in arms[:2] if all(map(answered, ops))), arms[0]))
-    named = admitted(arms[2])
-    if limits_set(history, SPENT) is None or not control.low or any(len(ops) != SPENT_CHECKS for ops in arms):
+    least, most = admitted(next((ops for ops in arms[:2] if all(map(answered, ops))), arms[0]))
+    low, high = admitted(arms[2])
+    if limits_set(history, SPENT) is None or not least or any(len(ops) != SPENT_CHECKS for ops in arms):
         return Effect(Outcome.INCONCLUSIVE, f"no valid check was let through by {target} to compare with")
-    if named.high < control.low - 1 or named.low > control.high + 1:
-        what = (
-            f"malformed requests took effect: a key that they named admitted {named.low} units, "
-            f"an untouched one {control.low}"
-        )
+    if high < least - 1 or low > most + 1:
+        what = f"malformed requests took effect: a key that they named admitted {low} units, an untouched one {least}"
         return Effect(Outcome.FAIL, what, arms[2])
-    if named.low < control.high - 1 or named.high > control.low + 1:
+    if low < most - 1 or high > least + 1:
         what = f"too many checks on {target} had no answer to compare what was consumed"
         return Effect(Outcome.INCONCLUSIVE, what)
     return Effect(Outcome.PASS, "")

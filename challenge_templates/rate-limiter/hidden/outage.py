@@ -64,8 +64,9 @@ async def outage(lab: Lab, rng: Random) -> None:
         (spell,) = spells(lab.services)
         untroubled = choose_keys(lab, rng, spell)
         await prepare(lab, untroubled)
-        note(lab, Lasted(lab.now_ns()), spell.name)
+        begin_ns = lab.now_ns()
         await lab.paced(untroubled.load(lab), GAP_S)
+        note(lab, Lasted(begin_ns, lab.now_ns(), lab.now_ns()), spell.name)
 
 
 async def prepare(lab: Lab, *every: Keys) -> None:

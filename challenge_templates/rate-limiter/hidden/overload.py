@@ -8,9 +8,21 @@ from crucible.authoring.asking import in_turn
 from crucible.authoring.outcomes import failed, inconclusive, passed, why_none
 from crucible.check import Finding, History, Lab, Measure
 from crucible.evidence import Op
-from crucible.oracles.windows import NEVER_NS, Claim, long_run, peak_units, wrong_refusals
+from crucible.oracles.windows import NEVER_NS, Claim, long_run, wrong_refusals
 
-from .requests import allowed, answered, check, claims, fresh, limit, limits_set, put_limit, refused, unanswered_claims
+from .requests import (
+    allowed,
+    answered,
+    check,
+    claims,
+    fresh,
+    limit,
+    limits_set,
+    peak_of,
+    put_limit,
+    refused,
+    unanswered_claims,
+)  # fmt: skip
 
 OVERLOAD = "overload"
 OVERLOAD_LIMIT, OVERLOAD_MS = 20, 2_000
@@ -78,11 +90,11 @@ def judge_overload(history: History) -> Finding:
     counted |= {"refused": len(ops) - len(took) - len(silent), "wrongly refused": wrong}
     seen, widest = claims(took), claims(took) + unanswered_claims(ops)
     run, wide = long_run(seen, start_ns, window_ns, tiles), long_run(widest, start_ns, window_ns, tiles)
-    ratio, peak, wide_peak = run.total / (n * tiles), peak_units(seen, window_ns), peak_units(widest, window_ns)
+    ratio, peak = run.total / (n * tiles), peak_of(ops, ops, n, window_ns)
     high = max(ratio, max(wide.per_tile) / n, wide.total / (n * tiles))
     measures = [
         Measure("long_run_ratio", ratio, min(ratio, min(run.per_tile) / n), high, tiles),
-        Measure("peak_ratio", peak.units / n, peak.units / n, wide_peak.units / n, len(ops)),
+        Measure("peak_ratio", peak.certain, peak.certain, peak.possible, len(ops)),
     ]
     if late := len(found.late):
         measures.append(Measure("wrong_refusals_ratio", wrong / late, wrong / late, doubtful / late, late))

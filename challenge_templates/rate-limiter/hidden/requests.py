@@ -6,13 +6,14 @@ possibly allowed wherever that would excuse or acquit. So no answer turned into 
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from crucible.authoring import asking
 from crucible.authoring.outcomes import taken
 from crucible.check import Call, History, JsonValue, Lab
 from crucible.evidence import Op, Result
-from crucible.oracles.windows import Claim
+from crucible.oracles.windows import Claim, peak_units
 
 CALM_CALLS = 24
 LONG_MS = 60_000
@@ -83,6 +84,20 @@ def claims(ops: Iterable[Op]) -> list[Claim]:
 def unanswered_claims(ops: Iterable[Op], received_ns: int | None = None) -> list[Claim]:
     """Those without an answer, as decided at their sending, or at any time up to `received_ns`."""
     return [Claim(op.sent_ns, received_ns or op.sent_ns, cost_of(op)) for op in ops if not answered(op)]
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The fullest window, by the limit: certainly, and with what may have been allowed as well."""
+
+    certain: float
+    possible: float
+
+
+def peak_of(ops: Sequence[Op], maybe: Sequence[Op], n: int, window_ns: int) -> Peak:
+    took = claims(filter(allowed, ops))
+    certain, possible = peak_units(took, window_ns), peak_units(took + unanswered_claims(maybe), window_ns)
+    return Peak(certain.units / n, possible.units / n)
 
 
 def limits_set(history: History, name: str, key: str = "") -> tuple[int, int] | None:

@@ -18,6 +18,7 @@ from .survival import APP, FullKeys
 FIRST_KEYS, FIRST_MS = 48, 1_000
 DISTANCE_MS, GAP_S = 20, 0.003
 """Sending the first requests takes more than three round trips, so that a crash meets every step of a design."""
+FIRST = "first"
 STRIKES = ("one", "all")
 UNTOUCHED = "untouched"
 """Keys that no crash meets."""
@@ -29,9 +30,9 @@ ASKED = 3
 """Times that a key is asked until it lets something through: of two answers a design may have owed one."""
 
 
-def first(met: str = "") -> str:
+def first(met: str) -> str:
     """What the first requests are called of the keys that met a strike, or none."""
-    return "/".join(filter(None, ("first", met)))
+    return f"{FIRST}/{met}"
 
 
 def later(met: str) -> str:
@@ -52,7 +53,7 @@ class Key:
 async def restart(lab: Lab, rng: Random) -> None:
     targets = lab.replicas
     numbers = dict.fromkeys(STRIKES, FIRST_KEYS) | {UNTOUCHED: UNTOUCHED_KEYS * len(targets)}
-    keys = [Key(met, fresh(rng, "first"), in_turn(lab, i)) for met, number in numbers.items() for i in range(number)]
+    keys = [Key(met, fresh(rng, FIRST), in_turn(lab, i)) for met, number in numbers.items() for i in range(number)]
     kept, warm = FullKeys(lab, rng, APP), fresh(rng, "warm")
 
     async def set_limits() -> None:
@@ -121,7 +122,7 @@ def judge_blocked(history: History) -> Finding:
     cut = {name: sum(op.status is None for op in history.named(first(name))) for name in STRIKES}
     counted = {"keys let through later": free, "keys blocked": len(blocked)}
     counted |= {f"first requests cut off ({name})": number for name, number in cut.items()}
-    if blocked and limits_set(history, first()) is not None:
+    if blocked and limits_set(history, FIRST) is not None:
         what = (
             f"{len(blocked)} of {len(asked)} keys whose first request met a crash still refused everything, "
             f"twice in a row and more than {2 * FIRST_MS // 1000} s apart, with nothing else on the line"

@@ -1,26 +1,16 @@
 """What was seen of one fault: what was asked while it lasted, and how that fared."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crucible.authoring.facts import fact
 from crucible.check import History
 from crucible.evidence import Op
-from crucible.oracles.windows import NEVER_NS, peak_units, wrong_refusals
+from crucible.oracles.windows import NEVER_NS, wrong_refusals
 
-from .requests import LONG_MS, allowed, claims, refused, unanswered_claims
+from .requests import LONG_MS, Peak, allowed, claims, peak_of, refused, unanswered_claims
 from .spells import FULL_LIMIT, FULL_MS, HOT_LIMIT, Lasted, Spell, spells
 
 SECOND_NS = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Peak:
-    """Units let through in a window, by the limit."""
-
-    certain: float
-    possible: float
-    """With those that had no answer at all; who got a 503 was not let through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +54,13 @@ class Seen:
 
     @property
     def peak(self) -> Peak:
-        """Of the hot key, or of the one that was full before."""
-        hot = peak_of(self.during(self.hot), HOT_LIMIT, LONG_MS)
-        full = peak_of([*self.fill, *self.during(self.full)], FULL_LIMIT, FULL_MS)
-        return Peak(max(hot.certain, full.certain), max(hot.possible, full.possible))
+        """Of the hot key, or of the one that was full before; who got a 503 was not let through."""
+        every = (
+            (self.during(self.hot), HOT_LIMIT, LONG_MS),
+            ([*self.fill, *self.during(self.full)], FULL_LIMIT, FULL_MS),
+        )
+        peaks = [peak_of(ops, [op for op in ops if op.status is None], n, ms * 1_000_000) for ops, n, ms in every]
+        return Peak(max(peak.certain for peak in peaks), max(peak.possible for peak in peaks))
 
     @property
     def back_s(self) -> list[float]:
@@ -88,12 +81,6 @@ class Seen:
         return len(twice) == replicas and all(twice)
 
 
-def peak_of(ops: Sequence[Op], n: int, window_ms: int) -> Peak:
-    took, window_ns = claims(filter(allowed, ops)), window_ms * 1_000_000
-    silent = unanswered_claims(op for op in ops if op.status is None)
-    return Peak(peak_units(took, window_ns).units / n, peak_units(took + silent, window_ns).units / n)
-
-
 def faults_seen(history: History) -> list[Seen]:
     return [seen for spell in spells(history.services) if (seen := see(history, spell)) is not None]
 
@@ -108,11 +95,5 @@ def see(history: History, spell: Spell) -> Seen | None:
     )
     if not full + fresh + hot:
         return None
-    last = max(op.sent_ns for op in full + fresh + hot)
-    return Seen(
-        spell,
-        lasted.begin_ns,
-        last if lasted.end_ns is None else lasted.end_ns,
-        last if lasted.healed_ns is None else lasted.healed_ns,
-        history.named(spell.asked("fill")), full, fresh, hot, history.named(spell.asked("well")),
-    )  # fmt: skip
+    fill, well = history.named(spell.asked("fill")), history.named(spell.asked("well"))
+    return Seen(spell, lasted.begin_ns, lasted.end_ns, lasted.healed_ns, fill, full, fresh, hot, well)

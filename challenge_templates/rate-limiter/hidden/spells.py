@@ -38,11 +38,11 @@ def spells(services: Sequence[str]) -> list[Spell]:
 
 @dataclass(frozen=True, slots=True)
 class Lasted:
-    """When a fault began and ended, and when its service was there again; without a fault, when its load began."""
+    """When a fault began and ended, and when its service was there again; without a fault, when its load did."""
 
     begin_ns: int
-    end_ns: int | None = None
-    healed_ns: int | None = None
+    end_ns: int
+    healed_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """A full key across a crash: what it admits afterwards, less what it would have admitted anyway."""
 
 import asyncio
-from dataclasses import dataclass
 from math import ceil
 from random import Random
 
@@ -74,16 +73,11 @@ async def unharmed(lab: Lab, rng: Random) -> None:
     await keys.probe()
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The most units that one key admitted again and would not have by itself: certainly, and possibly."""
+def lost_units(history: History, across: str) -> tuple[int, int] | None:
+    """The most units that one key admitted again and would not have by itself: certainly, and possibly.
 
-    low: int
-    high: int
-
-
-def lost_units(history: History, across: str) -> Lost | None:
-    """None where that was not shown."""
+    None where that was not shown.
+    """
     limits, by_itself = limits_set(history, kept(across)), limits_set(history, kept(CONTROL))
     controls = [history.named(kept(CONTROL, PROBE, i)) for i in range(KEPT_KEYS)]
     if limits is None or by_itself is None or not all(controls):
@@ -102,7 +96,7 @@ def lost_units(history: History, across: str) -> Lost | None:
         refill = ceil(KEPT_LIMIT * longer_s * 1e9 / limits[1]) if most else 0
         low = max(low, sum(map(allowed, ops)) - most - refill)
         high = max(high, min(KEPT_LIMIT, sum(not refused(op) for op in ops)) - least)
-    return Lost(low, max(low, high))
+    return low, max(low, high)
 
 
 def judge_survival(history: History) -> Finding:
@@ -122,7 +116,7 @@ def judge_survival(history: History) -> Finding:
         elif not known:
             measures.append(exactly(axis, 0, 1))
         else:
-            low, high = max(lost.low for lost in known), max(lost.high for lost in known)
+            low, high = max(it[0] for it in known), max(it[1] for it in known)
             measures.append(Measure(axis, low, low, high, KEPT_KEYS * len(known)))
             said.append(f"{low} units beyond the limit of {KEPT_LIMIT} after a crash of {whose}")
     names = [kept(across, PROBE) for across in (APP, CONTROL, *history.services)]

@@ -37,13 +37,13 @@ def used(which: str) -> str:
     return f"used/{which}"
 
 
-def read(which: str, *target: str) -> str:
-    """What the readings of a key are called, on one replica."""
-    return "/".join(("read", which, *target))
+def read(which: str) -> str:
+    """What the readings of a key are called."""
+    return f"read/{which}"
 
 
 def ask(target: str, key: str, which: str) -> Call:
-    return Call(target, "GET", f"/v1/usage/{key}", name=read(which, target), timeout_s=2)
+    return Call(target, "GET", f"/v1/usage/{key}", name=read(which), timeout_s=2)
 
 
 async def usage(lab: Lab, rng: Random) -> None:
