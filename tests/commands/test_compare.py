@@ -11,11 +11,13 @@ from support import evidence_builder as build
 
 from crucible.commands import compare, grade
 from crucible.commands.compare import Wanted
-from crucible.commands.grade import Graded, Request
+from crucible.commands.grade import Graded
+from crucible.commands.grade import Wanted as GradeWanted
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Evidence
 from crucible.judging import references, verdict
-from crucible.planning.plan import Plan, UnknownNameError
+from crucible.planning.names import UnknownNameError
+from crucible.planning.plan import Plan
 
 SLUG = "rate-limiter"
 SOLUTION = f"challenge: {SLUG}\nprocesses: {{web: {{command: serve}}}}\n"
@@ -39,7 +41,7 @@ class Bench:
         (path / "crucible.yaml").write_text(text)
         return path
 
-    def _grade(self, request: Request, environ: object, progress: object) -> Graded:
+    def _grade(self, request: GradeWanted, environ: object, progress: object) -> Graded:
         if self.fails == request.folder.name:
             raise CrucibleError("it did not start", where="processes.web", fix="mend it", fault=Fault.LEARNER)
         self.graded.append((request.folder.name, tuple(request.checks), request.profile))

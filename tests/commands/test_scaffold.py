@@ -12,6 +12,7 @@ import yaml
 from crucible.commands import scaffold
 from crucible.errors import CrucibleError
 from crucible.planning import challenges
+from crucible.planning.defaults import ACTION
 from crucible.planning.images import IMAGES
 from crucible.planning.solution import read_solution
 
@@ -48,7 +49,7 @@ def files() -> dict[str, str]:
     return {str(name): content.decode() for name, content in scaffold.render(SLUG).items()}
 
 
-WAYS = [(scaffold.DEFAULT_ACTION, "python"), (PINNED, "python"), (PINNED, "node"), (PINNED, "go")]
+WAYS = [(ACTION, "python"), (PINNED, "python"), (PINNED, "node"), (PINNED, "go")]
 
 
 @pytest.fixture(scope="module", params=WAYS, ids=["by a tag", "by a commit", "node", "go"])
@@ -182,7 +183,7 @@ def test_a_pinned_action_needs_no_exception() -> None:
     assert re.findall("zizmor: (.+?)\\]", feedback) == ["ignore[dangerous-triggers"]
 
 
-@pytest.mark.parametrize("action", [scaffold.DEFAULT_ACTION, PINNED, "o/r/sub/path@feature/x", "o-1/r_2.x@v1.2.3"])
+@pytest.mark.parametrize("action", [ACTION, PINNED, "o/r/sub/path@feature/x", "o-1/r_2.x@v1.2.3"])
 def test_an_action_is_taken_as_it_is(action: str) -> None:
     workflow = yaml.safe_load(scaffold.render(SLUG, action=action)[scaffold.WORKFLOWS / "grade.yml"])
     assert {job["steps"][-1]["uses"] for job in workflow["jobs"].values()} == {action}

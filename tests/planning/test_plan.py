@@ -8,8 +8,10 @@ from support.evidence_builder import AGREES, CONTACT, HOLDS, MANIFEST, RACE, STE
 
 from crucible.check import Suite
 from crucible.planning.challenges import folder_of
+from crucible.planning.defaults import Deadlines
 from crucible.planning.manifest import read_manifest
-from crucible.planning.plan import Deadlines, Instance, LoadPlan, Plan, UnknownNameError, make_plan, minutes
+from crucible.planning.names import UnknownNameError
+from crucible.planning.plan import Instance, LoadPlan, Plan, make_plan, minutes
 from crucible.planning.solution import ProcessType, Solution
 from crucible.planning.suite import load_suite
 

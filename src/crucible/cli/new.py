@@ -1,4 +1,7 @@
-"""`crucible-new`: lists the challenges, or writes a repository that answers one."""
+"""`crucible-new`: lists the challenges, or writes a repository that answers one.
+
+What takes long to import is imported where it is used, so that `--help` is told at once.
+"""
 
 import os
 import shlex
@@ -12,10 +15,8 @@ import click
 
 from crucible import __version__
 from crucible.cli import explain
-from crucible.commands import scaffold
 from crucible.errors import CrucibleError
-from crucible.planning import challenges
-from crucible.planning.manifest import read_manifest
+from crucible.planning.defaults import ACTION
 
 INTERRUPTED = 130
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -28,7 +29,7 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--lang", default="python", show_default=True, help="The language of the starter.")
 @click.option(
     "--action",
-    default=scaffold.DEFAULT_ACTION,
+    default=ACTION,
     show_default=True,
     metavar="OWNER/REPO@REF",
     help="The GitHub Action that the repository is graded with.",
@@ -55,6 +56,8 @@ def main(
             raise click.UsageError(f"Name the directory to write: crucible-new {challenge} DIR")
         else:
             if directory:
+                from crucible.commands import scaffold
+
                 folder = scaffold.create(challenge, Path(directory), lang=lang, action=action)
                 click.echo(_next_steps(challenge, folder, directory))
             if repository:
@@ -68,6 +71,9 @@ def main(
 
 
 def _every(place: Path, lang: str, action: str, owner: str | None) -> None:
+    from crucible.commands import scaffold
+    from crucible.planning import challenges
+
     slugs = challenges.slugs()
     for slug in slugs:
         folder = scaffold.create(slug, place / slug, lang=lang, action=action)
@@ -78,7 +84,10 @@ def _every(place: Path, lang: str, action: str, owner: str | None) -> None:
 
 def _publish(repositories: Mapping[str, str], lang: str, action: str) -> None:
     """Publish challenges, each as the repository that it is named for."""
-    from crucible.github import api, publish  # not before: it takes longer to import than all the rest
+    from crucible.commands import scaffold
+    from crucible.github import api, publish
+    from crucible.planning import challenges
+    from crucible.planning.manifest import read_manifest
 
     for name in repositories:
         publish.split(name)
@@ -99,6 +108,8 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 
 def _listing() -> str:
+    from crucible.planning import challenges
+
     manifests = challenges.all_manifests()
     width = max((len(manifest.slug) for manifest in manifests), default=0)
     lines = [f"  {manifest.slug:{width}}  {manifest.line}" for manifest in manifests]
@@ -106,6 +117,8 @@ def _listing() -> str:
 
 
 def _next_steps(challenge: str, folder: Path, directory: str) -> str:
+    from crucible.commands import scaffold
+
     minutes = scaffold.minutes_of(challenge)["quick"]
     steps = [
         ("README.md", "the brief; DECISION.md is the place for your choice"),

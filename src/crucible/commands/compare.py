@@ -11,18 +11,20 @@ from typing import Protocol
 from crucible import __version__, report
 from crucible.check import Suite
 from crucible.commands import grade
-from crucible.commands.grade import Request, interruptible
 from crucible.errors import CrucibleError, Fault
 from crucible.judging import blocks, comparison
 from crucible.judging.comparison import Comparison, Graded
 from crucible.judging.verdict import Verdict
 from crucible.planning import challenges
+from crucible.planning.defaults import ROUNDS
 from crucible.planning.manifest import Manifest, Profile
+from crucible.planning.names import UnknownNameError
 from crucible.planning.overlays import lay_out
-from crucible.planning.plan import ROUNDS, VISIT, Plan, UnknownNameError, make_plan
+from crucible.planning.plan import VISIT, Plan, make_plan
 from crucible.planning.solution import Solution, read_solution
 from crucible.planning.suite import digest, load_file, load_suite
 from crucible.planning.trials import Kind, trials
+from crucible.processes.interrupt import interruptible
 from crucible.run import machine, run
 
 FILE, MARKDOWN = "comparison.json", "comparison.md"
@@ -154,13 +156,13 @@ def _slug(name: str) -> str:
 
 def _graded(design: _Design, setting: _Setting, checks: tuple[str, ...], results: Path) -> Verdict:
     """A quick grade; of some checks only, where any are named."""
-    request = Request(
+    asked = grade.Wanted(
         folder=design.solution.folder, output=results, seed=setting.wanted.seed, checks=checks,
         profile=setting.profile.id, private=(*setting.wanted.private, setting.wanted.output),
     )  # fmt: skip
     what = f"{design.name}: {'what is measured, again' if checks else 'a quick grade'}"
     with setting.telling.step(what), _named(design):
-        return grade.grade(request, setting.environ, _SILENT).verdict
+        return grade.grade(asked, setting.environ, _SILENT).verdict
 
 
 def _visits(designs: Sequence[_Design], setting: _Setting, logs: Path) -> list[list[dict[str, float]]]:

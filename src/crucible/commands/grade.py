@@ -1,16 +1,12 @@
 """The pipeline, written out: what is graded, in which steps, and what comes of it."""
 
-import asyncio
 import contextlib
 import os
-import signal
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
-import uvloop
 import yaml
 
 from crucible import evidence, report
@@ -23,29 +19,25 @@ from crucible.judging.references import References
 from crucible.judging.verdict import Verdict
 from crucible.lab import leftovers
 from crucible.planning import challenges, yamlfile
+from crucible.planning.defaults import PRICES, Deadlines
 from crucible.planning.manifest import Manifest, read_manifest
-from crucible.planning.plan import Deadlines, make_plan
-from crucible.planning.prices import OURS, read_prices
+from crucible.planning.plan import make_plan
+from crucible.planning.prices import read_prices
 from crucible.planning.solution import read_solution
 from crucible.planning.suite import load_file, load_suite
+from crucible.processes.interrupt import interruptible
 from crucible.report import pointers
 from crucible.run import Progress, run
 
-T = TypeVar("T")
 POINTERS, IGNORED = "annotations.json", b"*\n"
 WRITTEN = (
     ".gitignore", "evidence.json", "summary.md", "report.html", POINTERS, "result.json", "comparison.json",
     "comparison.md",
 )  # fmt: skip
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class InterruptedGradeError(Exception):
-    """The user, or the system, ended the grade; everything that it had started has been ended."""
 
 
 @dataclass(frozen=True)
-class Request:
+class Wanted:
     """What a user asks for."""
 
     folder: Path
@@ -58,7 +50,7 @@ class Request:
     deadlines: Deadlines = field(default_factory=Deadlines)
     private: Sequence[Path] = ()
     """Folders that the solution must not see, besides the challenges and the results."""
-    prices: Path = OURS
+    prices: Path = PRICES
     """The price list."""
     since: Path | None = None
     """The result of an earlier grade, as `previous` keeps it, that the summary tells the changes to."""
@@ -77,55 +69,55 @@ class Graded:
     """An earlier grade."""
 
 
-def grade(request: Request, environ: Mapping[str, str], progress: Progress) -> Graded:
+def grade(wanted: Wanted, environ: Mapping[str, str], progress: Progress) -> Graded:
     """Grade a solution and write the results. Raises CrucibleError, UnknownNameError or InterruptedGradeError."""
     try:
-        return _grade(request, environ, progress)
+        return _grade(wanted, environ, progress)
     except CrucibleError as error:
         with contextlib.suppress(OSError):
-            if _is_for_results(request.output):
-                write(request.output / POINTERS, pointers.to_json([pointers.of_error(error)]))
-                give_back(request.output)
+            if _is_for_results(wanted.output):
+                write(wanted.output / POINTERS, pointers.to_json([pointers.of_error(error)]))
+                give_back(wanted.output)
         raise
 
 
-def _grade(request: Request, environ: Mapping[str, str], progress: Progress) -> Graded:
-    solution = read_solution(request.folder)
-    if request.challenge not in (None, solution.manifest.slug):
+def _grade(wanted: Wanted, environ: Mapping[str, str], progress: Progress) -> Graded:
+    solution = read_solution(wanted.folder)
+    if wanted.challenge not in (None, solution.manifest.slug):
         raise CrucibleError(
-            f"it answers {solution.manifest.slug}, and {request.challenge} is to be graded",
-            where=str(request.folder / "crucible.yaml"), fix=f"write `challenge: {request.challenge}`",
+            f"it answers {solution.manifest.slug}, and {wanted.challenge} is to be graded",
+            where=str(wanted.folder / "crucible.yaml"), fix=f"write `challenge: {wanted.challenge}`",
             fault=Fault.LEARNER,
         )  # fmt: skip
-    challenge = challenges.folder_of(solution.manifest.slug, where=str(request.folder))
+    challenge = challenges.folder_of(solution.manifest.slug, where=str(wanted.folder))
     suite = load_suite(challenge)
     plan = make_plan(
         solution,
         suite,
-        seed=request.seed,
-        mode=request.mode,
-        checks=request.checks,
-        profile=request.profile,
-        network_ms=request.network_ms,
-        deadlines=request.deadlines,
+        seed=wanted.seed,
+        mode=wanted.mode,
+        checks=wanted.checks,
+        profile=wanted.profile,
+        network_ms=wanted.network_ms,
+        deadlines=wanted.deadlines,
         loaded=load_file(challenge) is not None,
     )
-    prices, known = read_prices(request.prices), references.read(challenge)
-    before = previous.read(request.since) if request.since is not None else None
-    make_output(request.output, request.folder)
+    prices, known = read_prices(wanted.prices), references.read(challenge)
+    before = previous.read(wanted.since) if wanted.since is not None else None
+    make_output(wanted.output, wanted.folder)
     cleared = leftovers.clear()
     progress.plan(plan, cleared)
-    private = (request.output, *request.private)
+    private = (wanted.output, *wanted.private)
     try:
-        facts = interruptible(run(plan, challenge, request.output / "logs", environ, progress, private))
+        facts = interruptible(run(plan, challenge, wanted.output / "logs", environ, progress, private))
         graded = Graded(verdict.judge(facts, solution.manifest, suite, prices), facts, solution.manifest, known, before)
-        write_results(graded, request.output, partial(_line, request.folder / "crucible.yaml"))
+        write_results(graded, wanted.output, partial(_line, wanted.folder / "crucible.yaml"))
     finally:
-        give_back(request.output)
+        give_back(wanted.output)
     return graded
 
 
-def judge(path: Path, prices: Path = OURS) -> Graded:
+def judge(path: Path, prices: Path = PRICES) -> Graded:
     """Repeat the verdict from an `evidence.json` alone."""
     facts = evidence.from_json(path)
     challenge = challenges.folder_of(facts.challenge, where=str(path))
@@ -204,26 +196,3 @@ def give_back(output: Path) -> None:
     for path in (output, *(output / name for name in WRITTEN), logs, *logs.rglob("*")):
         with contextlib.suppress(OSError):
             os.chown(path, about.st_uid, about.st_gid, follow_symlinks=False)
-
-
-def interruptible(work: Coroutine[None, None, T]) -> T:
-    """Run `work` to its end, or, at the first SIGINT, SIGTERM or SIGHUP, through its clean-up and no further."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        loop = runner.get_loop()
-        task = loop.create_task(work)
-
-        def once() -> None:
-            if not task.cancelling():  # a second one would cancel the clean-up
-                task.cancel()
-
-        before = {number: signal.getsignal(number) for number in ENDING}
-        for number in ENDING:
-            loop.add_signal_handler(number, once)
-        try:
-            return loop.run_until_complete(task)
-        except asyncio.CancelledError:
-            raise InterruptedGradeError from None
-        finally:
-            for number, handler in before.items():
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)

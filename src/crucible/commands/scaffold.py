@@ -10,7 +10,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 import jinja2
@@ -18,12 +17,13 @@ import jinja2
 from crucible.commands import atomic
 from crucible.errors import CrucibleError, Fault
 from crucible.planning import challenges, yamlfile
+from crucible.planning.defaults import ACTION
 from crucible.planning.images import images_for
 from crucible.planning.manifest import Limit, read_manifest
+from crucible.planning.names import nearest
 from crucible.planning.plan import minutes
 from crucible.planning.suite import load_file, load_suite
 
-DEFAULT_ACTION = "crucible-labs/crucible@v1"
 WORKFLOWS = PurePosixPath(".github/workflows")
 
 _STARTER = "starter.yaml"
@@ -46,7 +46,7 @@ class Starter:
     """The command of its `web` process."""
 
 
-def create(slug: str, directory: Path, *, lang: str = "python", action: str = DEFAULT_ACTION) -> Path:
+def create(slug: str, directory: Path, *, lang: str = "python", action: str = ACTION) -> Path:
     """Write a repository for the challenge into `directory`, new or empty; returns its absolute path.
 
     Raises a CrucibleError, and leaves everything as it was, where that cannot be done.
@@ -59,7 +59,7 @@ def languages(challenge: Path) -> list[str]:
     return sorted(path.parent.name for path in challenge.glob(f"starters/*/{_STARTER}"))
 
 
-def render(slug: str, *, lang: str = "python", action: str = DEFAULT_ACTION) -> dict[PurePosixPath, bytes]:
+def render(slug: str, *, lang: str = "python", action: str = ACTION) -> dict[PurePosixPath, bytes]:
     """Every file of the repository, by its path in it; writes nothing."""
     challenge = challenges.folder_of(slug, where="the command line")
     starter = _starter_folder(challenge, lang)
@@ -105,7 +105,7 @@ def _is_pinned(action: str) -> bool:
     if match is None or ".." in action:
         raise CrucibleError(
             f"`{action}` does not name an action",
-            where="--action", fix=f"write OWNER/REPO@REF, such as {DEFAULT_ACTION}", fault=Fault.LEARNER,
+            where="--action", fix=f"write OWNER/REPO@REF, such as {ACTION}", fault=Fault.LEARNER,
         )  # fmt: skip
     return _COMMIT.fullmatch(match["ref"]) is not None
 
@@ -114,11 +114,10 @@ def _starter_folder(challenge: Path, lang: str) -> Path:
     known = languages(challenge)
     if lang in known:
         return challenge / "starters" / lang
-    close = get_close_matches(lang, known, n=1)
     raise CrucibleError(
         f"there is no `{lang}` starter for {challenge.name}",
         where="--lang",
-        fix=f"did you mean `{close[0]}`?" if close else "use one of: " + ", ".join(known),
+        fix=nearest(lang, known),
         fault=Fault.LEARNER,
     )
 

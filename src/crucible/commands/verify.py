@@ -11,7 +11,6 @@ from typing import Protocol
 from crucible import report
 from crucible.check import Mode, Suite
 from crucible.commands import grade
-from crucible.commands.grade import Request
 from crucible.errors import CrucibleError, Fault
 from crucible.judging import matrices, references
 from crucible.judging.matrices import Tried, Verified
@@ -19,8 +18,9 @@ from crucible.judging.references import References
 from crucible.judging.verdict import Verdict
 from crucible.planning import challenges
 from crucible.planning.manifest import Manifest, read_manifest
+from crucible.planning.names import UnknownNameError
 from crucible.planning.overlays import lay_out
-from crucible.planning.plan import UnknownNameError, checks_of
+from crucible.planning.plan import checks_of
 from crucible.planning.suite import digest, load_suite
 from crucible.planning.trials import Kind, Trial, trials
 from crucible.run import Progress, machine
@@ -116,9 +116,9 @@ def _try(
         for number in range(wanted.repeat):
             progress.trial(trial, number + 1, wanted.repeat)
             shutil.rmtree(folder / "results", ignore_errors=True)  # or what fails at once is kept with another's
-            request = _request(trial, wanted, manifest, suite, solution, folder / "results", number)
+            asked = _asked_of(trial, wanted, manifest, suite, solution, folder / "results", number)
             begun = time.monotonic()
-            verdicts.append(_grade(trial, request, manifest, wanted.keep, environ, progress))
+            verdicts.append(_grade(trial, asked, manifest, wanted.keep, environ, progress))
             seconds.append(time.monotonic() - begun)
             progress.graded(trial, verdicts[-1], seconds[-1])
     except CrucibleError as error:
@@ -130,22 +130,27 @@ def _try(
 
 
 def _grade(
-    trial: Trial, request: Request, manifest: Manifest, keep: Path | None, environ: Mapping[str, str], progress: Telling
+    trial: Trial,
+    asked: grade.Wanted,
+    manifest: Manifest,
+    keep: Path | None,
+    environ: Mapping[str, str],
+    progress: Telling,
 ) -> Verdict:
     """One grade; into `keep` with what it left, where there is no verdict, or another one than the trial's."""
     verdict = None
     try:
-        verdict = grade.grade(request, environ, progress).verdict
+        verdict = grade.grade(asked, environ, progress).verdict
         return verdict
     finally:
         as_meant = verdict is not None and matrices.holds(trial, verdict, manifest)
-        if keep is not None and not as_meant and request.output.is_dir():
-            shutil.copytree(request.output, keep / f"{trial.name}-{request.seed}", dirs_exist_ok=True)
+        if keep is not None and not as_meant and asked.output.is_dir():
+            shutil.copytree(asked.output, keep / f"{trial.name}-{asked.seed}", dirs_exist_ok=True)
 
 
-def _request(
+def _asked_of(
     trial: Trial, wanted: Wanted, manifest: Manifest, suite: Suite, solution: Path, output: Path, number: int
-) -> Request:
+) -> grade.Wanted:
     """A flaw runs only what its check rests on, and one that misses a profile what that profile's limits rest on."""
     intended = [profile.id for profile in manifest.profiles if profile.intended == trial.name]
     profile = trial.profile or (intended[0] if intended else manifest.profiles[0].id)
@@ -155,7 +160,7 @@ def _request(
         assert wanted_profile is not None
         checks = tuple(check.id for check in checks_of([wanted_profile], suite))
     mode: Mode = wanted.mode if trial.kind is Kind.REFERENCE else "quick"
-    return Request(
+    return grade.Wanted(
         folder=solution, output=output, seed=wanted.seed + number, mode=mode, checks=checks, profile=profile,
         private=(trial.folder.parents[1],),
     )  # fmt: skip

@@ -16,10 +16,10 @@ from typing import Any
 from crucible.errors import CrucibleError, Fault
 from crucible.judging import verdict
 from crucible.planning import challenges
+from crucible.planning.defaults import SIGNER
 from crucible.planning.suite import digest
 
 WORKFLOW = ".github/workflows/grade.yml"
-SIGNER = "crucible-labs/crucible"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 

@@ -6,18 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crucible.check import Check, Mode, Scenario, Suite
+from crucible.planning.defaults import ROUNDS, Deadlines
 from crucible.planning.manifest import Manifest, Profile
+from crucible.planning.names import UnknownNameError
 from crucible.planning.solution import ProcessType, Solution
 
 PHASES = ("contact", "race", "steady", "fault")
 """The order of phases. Hostile input comes last: it may leave a solution in any state."""
-
-
-class UnknownNameError(ValueError):
-    """A check or profile that the user named and that is not there; `known` says which are."""
-
-    def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
-        super().__init__(f"there is no {kind} `{name}`; there are: {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -38,14 +33,6 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class Deadlines:
-    """In seconds."""
-
-    build: float = 600.0
-    boot: float = 60.0
-
-
-@dataclass(frozen=True)
 class LoadPlan:
     """Blocks of open-model load, one after the other."""
 
@@ -62,10 +49,8 @@ class LoadPlan:
         return len(self.rates) * (self.blocks * (self.seconds + 0.3) + 2.0) + (25.0 if self.ramp else 0.0)
 
 
-ROUNDS = 6
-"""Of a comparison. With fewer there is no interval as certain as `comparison` wants it."""
 VISIT = LoadPlan((), blocks=3, seconds=1.2, ramp=False)
-"""What load does to a design in each of them; the first block warms it up, and does not count."""
+"""What load does to a design in each round of a comparison; the first block warms it up, and does not count."""
 BOOT_S, JOB_S = 4.0, 75.0
 """What a lab takes until it runs, and a job to install Crucible, to build the solution, and to upload the results."""
 

@@ -9,9 +9,9 @@ from pydantic import ConfigDict
 
 from crucible.errors import CrucibleError, Fault
 from crucible.planning import yamlfile
+from crucible.planning.defaults import PRICES
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-OURS = Path(__file__).with_name("prices.yaml")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +102,9 @@ class Prices:
 
 
 @cache
-def read_prices(path: Path = OURS) -> Prices:
+def read_prices(path: Path = PRICES) -> Prices:
     """Read a price file; one of the user's own is the user's fault, where it is wrong."""
-    fault = Fault.CRUCIBLE if path == OURS else Fault.LEARNER
+    fault = Fault.CRUCIBLE if path == PRICES else Fault.LEARNER
     prices = yamlfile.read(path, Prices, fault=fault)
     lists: list[Sequence[Size]] = [
         prices.machines,

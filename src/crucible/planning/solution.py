@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 from pydantic import ConfigDict
@@ -11,6 +10,7 @@ from pydantic import ConfigDict
 from crucible.errors import CrucibleError, Fault
 from crucible.planning import challenges, yamlfile
 from crucible.planning.manifest import Manifest, read_manifest
+from crucible.planning.names import nearest
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -115,9 +115,7 @@ def _one_of(path: Path, keys: tuple[str, ...], value: str, known: Iterable[str],
     names = list(known)
     if value in names:
         return
-    close = get_close_matches(value, names, n=1)
-    fix = f"did you mean `{close[0]}`?" if close else "use one of: " + (", ".join(names) or "(none are offered)")
-    raise _mistake(path, keys, f"`{value}` is not {kind}", fix)
+    raise _mistake(path, keys, f"`{value}` is not {kind}", nearest(value, names, none="(none are offered)"))
 
 
 def _mistake(path: Path, keys: tuple[str, ...], what: str, fix: str) -> CrucibleError:
