@@ -17,7 +17,7 @@ from pathlib import Path
 from crucible.commands import compare
 from crucible.commands.compare import Wanted
 from crucible.judging import comparison
-from crucible.judging.comparison import Change, Graded, Row
+from crucible.judging.comparison import Change, Observed, Row
 from crucible.judging.shift import Ratio
 from crucible.planning import challenges
 
@@ -64,11 +64,11 @@ def main(runs: int = 20, work: int = 7_400) -> None:
             with tempfile.TemporaryDirectory() as scratch:
                 setting, designs = compare._set_out(wanted, Path(scratch), os.environ, Silent())
                 first, *visits = compare._visits([designs[0], *designs], setting, Path(scratch) / "logs")
-            one = Graded("base", (), tuple(visits[0]), tuple(first))
+            one = Observed("base", (), tuple(visits[0]), tuple(first))
             print(f"run {run + 1} of {runs}, {time.monotonic() - begun:.0f} s", flush=True)
             for design, visited in zip(designs[1:], visits[1:], strict=True):
                 rows = [
-                    comparison._row(axis, one, Graded(design.name, (), tuple(visited)))
+                    comparison._row(axis, one, Observed(design.name, (), tuple(visited)))
                     for axis in setting.manifest.axes
                 ]
                 told.setdefault(design.name, []).append(tuple(row for row in rows if row is not None))

@@ -11,11 +11,11 @@ from support import evidence_builder as build
 
 from crucible.commands import compare, grade
 from crucible.commands.compare import Wanted
-from crucible.commands.grade import Graded
 from crucible.commands.grade import Wanted as GradeWanted
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Evidence
 from crucible.judging import references, verdict
+from crucible.judging.graded import Graded
 from crucible.planning.names import UnknownNameError
 from crucible.planning.plan import Plan
 

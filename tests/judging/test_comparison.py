@@ -10,7 +10,7 @@ from support import evidence_builder as build
 from crucible.check import Measure, Outcome
 from crucible.errors import CrucibleError
 from crucible.judging import comparison
-from crucible.judging.comparison import Against, Change, Comparison, Graded
+from crucible.judging.comparison import Against, Change, Comparison, Observed
 from crucible.judging.tradeoffs import Fit, Judgement
 from crucible.judging.verdict import Verdict, judge
 from crucible.planning.manifest import Axis
@@ -50,15 +50,15 @@ def placed(values: Mapping[str, float], result: Judgement = Judgement.FITS, fail
     return replace(VERDICT, fits=(fit,), checks=checks)
 
 
-def base(rng: Random, *verdicts: Verdict, **middle: float) -> Graded:
-    return Graded("base", verdicts or (verdict(), verdict()), visits(rng, middle), visits(rng, middle))
+def base(rng: Random, *verdicts: Verdict, **middle: float) -> Observed:
+    return Observed("base", verdicts or (verdict(), verdict()), visits(rng, middle), visits(rng, middle))
 
 
-def other(rng: Random, *verdicts: Verdict, **middle: float) -> Graded:
-    return Graded("head", verdicts or (verdict(), verdict()), visits(rng, middle))
+def other(rng: Random, *verdicts: Verdict, **middle: float) -> Observed:
+    return Observed("head", verdicts or (verdict(), verdict()), visits(rng, middle))
 
 
-def changes(one: Graded, two: Graded) -> dict[str, Change]:
+def changes(one: Observed, two: Observed) -> dict[str, Change]:
     return {row.axis: row.change for row in comparison.against(one, two, MANIFEST).rows}
 
 
@@ -83,7 +83,7 @@ def test_a_fifth_more_or_less_is_told_and_nothing_else_is(axis: str, factor: flo
 
 def test_what_the_base_differs_from_itself_is_not_held_against_another() -> None:
     rng = Random(3)
-    restless = Graded(
+    restless = Observed(
         "base", (verdict(), verdict()), visits(rng, {"cpu_s_per_1000": 0.7}), visits(rng, {"cpu_s_per_1000": 0.9})
     )
     assert changes(restless, other(rng, cpu_s_per_1000=0.95))["cpu_s_per_1000"] is Change.NOISE
@@ -129,7 +129,7 @@ def test_the_decision_that_the_numbers_point_at() -> None:
     rng = Random(7)
     does_not = Judgement.DOES_NOT
 
-    def said(one: Graded, two: Graded) -> str:
+    def said(one: Observed, two: Observed) -> str:
         return comparison.advice(comparison.against(one, two, MANIFEST), comparison.design(one), "paid-quota")
 
     usual = base(rng, **USUAL)

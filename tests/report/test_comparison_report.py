@@ -13,9 +13,12 @@ from support import hostile
 from crucible.check import Outcome
 from crucible.errors import CrucibleError, Fault
 from crucible.judging.comparison import Against, Change, Comparison, Design, Row, Stand
+from crucible.judging.graded import Graded
+from crucible.judging.previous import Before
 from crucible.judging.shift import Ratio
 from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import GradeOutcome, Verdict, judge
+from crucible.planning.manifest import Manifest
 from crucible.report import comment, comparison_md, pointers, render_comparison, since_md
 from crucible.report.pointers import Pointer
 
@@ -116,22 +119,26 @@ def judged(outcome: Outcome = Outcome.PASS, result: Judgement = Judgement.FITS, 
     return replace(VERDICT, checks=checks, fits=(replace(VERDICT.fits[0], result=result, positions=stand.positions),))
 
 
+def since(commit: str, before: Verdict, now: Verdict, manifest: Manifest = build.MANIFEST) -> str:
+    return since_md(Graded(now, build.EVIDENCE, manifest, build.REFERENCES, Before(commit, before)))
+
+
 def test_since_an_earlier_grade_only_what_no_machine_changes_is_told() -> None:
     before = judged()
     now = judged(Outcome.FAIL, Judgement.DOES_NOT, parts=2, ms=9)
     noisy = tuple(replace(it, steadiness="noisy" if it.unit == "ms" else "counted") for it in build.MANIFEST.axes)
-    text = since_md("0123456789abcdef", before, now, replace(build.MANIFEST, axes=noisy))
+    text = since("0123456789abcdef", before, now, replace(build.MANIFEST, axes=noisy))
     assert "## Since `0123456789ab`" in text
     assert "T-1 holds-in-a-race: pass before, fail now" in text
     assert "`paid-quota`: fits before, does not now" in text
     assert "`moving_parts`: 1 before, 2 now" in text
     assert "latency_p99_ms" not in text
-    assert "has changed" in since_md("abc", now, now, build.MANIFEST)
+    assert "has changed" in since("abc", now, now)
 
 
 def test_grades_of_another_kind_are_not_compared() -> None:
-    assert since_md("abc", replace(VERDICT, mode="full"), VERDICT, build.MANIFEST) == ""
-    assert since_md("abc", replace(VERDICT, suite="other"), VERDICT, build.MANIFEST) == ""
+    assert since("abc", replace(VERDICT, mode="full"), VERDICT) == ""
+    assert since("abc", replace(VERDICT, suite="other"), VERDICT) == ""
 
 
 def test_an_error_points_at_its_line() -> None:
@@ -153,7 +160,7 @@ def test_hostile_words_stay_words_in_every_markdown(text: str) -> None:
     earlier = replace(judged(Outcome.FAIL), fits=(replace(VERDICT.fits[0], profile=text, because=text),))
     now = replace(judged(), fits=(replace(earlier.fits[0], result=Judgement.DOES_NOT),))
     rough = comment.comment_md(verdict, found, text, "https://example.org")
-    for said in (rough, comparison_md(found), since_md(text, earlier, now, build.MANIFEST)):
+    for said in (rough, comparison_md(found), since(text, earlier, now)):
         assert len(said) < comment.MOST
         assert not hostile.leaks(said)
         tokens = [token for block in MARKDOWN.parse(said) for token in (block.children or [block])]

@@ -23,7 +23,6 @@ from support import hostile
 from crucible.check import Finding, Measure, Outcome
 from crucible.evidence import Evidence, FaultEvent, LoadBlock, Part
 from crucible.judging.references import NONE, Reference, References
-from crucible.judging.verdict import judge
 from crucible.report import render_html
 from crucible.report.timeline import MOST_POINTS
 
@@ -37,8 +36,7 @@ BUDGET_BYTES = 2_000_000
 
 
 def page(evidence: Evidence, references: References = build.REFERENCES) -> str:
-    verdict = judge(evidence, build.MANIFEST, build.SUITE, build.PRICES)
-    return render_html(verdict, evidence, build.MANIFEST, references)
+    return render_html(build.graded(evidence, references))
 
 
 def own(html: str) -> str:
@@ -266,8 +264,7 @@ def test_an_error_is_not_charged_to_the_learner() -> None:
 
     suite = build.suite(replace(build.HOLDS, judge=broken))
     evidence = build.evidence(checks=("T-1",))
-    verdict = judge(evidence, build.MANIFEST, suite, build.PRICES)
-    html = render_html(verdict, evidence, build.MANIFEST, NONE)
+    html = render_html(build.graded(evidence, NONE, judged_by=suite))
     assert "nothing here is charged to you" in html
 
 
@@ -276,8 +273,8 @@ def test_numbers_that_are_none_do_not_break_the_plots() -> None:
     finding = Finding(Outcome.PASS, "it did", (), (endless,), {"requests": 3})
     suite = build.suite(replace(build.AGREES, judge=lambda history: finding))
     evidence = build.evidence(checks=("T-2",))
-    verdict = judge(evidence, build.MANIFEST, suite, build.PRICES)
-    for script in Outline(own(render_html(verdict, evidence, build.MANIFEST, NONE))).scripts[:-2]:
+    html = render_html(build.graded(evidence, NONE, judged_by=suite))
+    for script in Outline(own(html)).scripts[:-2]:
         json.loads(script, parse_constant=lambda name: pytest.fail(f"{name} in the data of a plot"))
 
 
@@ -338,8 +335,7 @@ def test_the_largest_run_stays_within_the_budget() -> None:
         timings=evidence.timings * 300, services=evidence.services * 300, traffic=evidence.traffic * 300,
         predictions={f"{index}{noise}": 1.0 for index in range(300)},
     )  # fmt: skip
-    verdict = judge(evidence, build.MANIFEST, build.suite(*checks), build.PRICES)
-    html = own(render_html(verdict, evidence, build.MANIFEST, crowded()))
+    html = own(render_html(build.graded(evidence, crowded(), judged_by=build.suite(*checks))))
     assert len(html.encode()) < BUDGET_BYTES
     plots = [json.loads(script) for script in Outline(html).scripts[:-2]]
     assert (

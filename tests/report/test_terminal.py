@@ -9,6 +9,7 @@ from support import evidence_builder as build
 from support import golden, hostile
 
 from crucible.evidence import Evidence, from_json
+from crucible.judging.graded import Graded
 from crucible.judging.references import NONE
 from crucible.judging.verdict import judge
 from crucible.planning.challenges import folder_of
@@ -32,7 +33,8 @@ def shown(evidence: Evidence, manifest: Manifest = build.MANIFEST, suite=build.S
     file = io.StringIO()
     console = Console(file=file, width=width, color_system=None, force_terminal=False)
     known = build.REFERENCES if manifest is build.MANIFEST else NONE
-    render_terminal(judge(evidence, manifest, suite, build.PRICES), evidence, manifest, known, console)
+    verdict = judge(evidence, manifest, suite, build.PRICES)
+    render_terminal(Graded(verdict, evidence, manifest, known), console)
     return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 

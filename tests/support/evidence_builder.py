@@ -24,8 +24,10 @@ from crucible.evidence import (
     Traffic,
     Usage,
 )
+from crucible.judging.graded import Graded
 from crucible.judging.references import Reference, References, Stand
 from crucible.judging.tradeoffs import Judgement
+from crucible.judging.verdict import judge
 from crucible.planning.manifest import Axis, Kept, Limit, Manifest, Profile
 from crucible.planning.prices import Machine as PricedMachine
 from crucible.planning.prices import Prices, Service, Storage, Tier
@@ -314,3 +316,8 @@ def full(**changes: Any) -> Evidence:
         predictions={"latency_p99_ms": 8.5, "cpu_s_per_1000": 2.0, "answered_in_outage": 1.0},
     )
     return replace(made, **changes)
+
+
+def graded(seen: Evidence, references: References = REFERENCES, *, judged_by: Suite = SUITE) -> Graded:
+    """What a report is made of, for a run of the toy limiter."""
+    return Graded(judge(seen, MANIFEST, judged_by, PRICES), seen, MANIFEST, references)

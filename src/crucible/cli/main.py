@@ -77,7 +77,7 @@ def grade_command(
         )
         console = Console(highlight=False)
         graded = grade.grade(wanted, dict(os.environ), Steps(console))
-        report.render_terminal(graded.verdict, graded.evidence, graded.manifest, graded.references, console)
+        report.render_terminal(graded, console)
         console.print(f"\nresults: {wanted.output}", markup=False, soft_wrap=True)
         return graded.verdict.exit_code
 
@@ -96,15 +96,13 @@ def judge_command(evidence: Path, output: Path | None, prices: Path) -> None:
         from rich.console import Console
 
         from crucible import report
-        from crucible.commands import grade
+        from crucible.commands import grade, results
 
         graded = grade.judge(evidence, prices)
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
-            grade.write_results(graded, output)
-        report.render_terminal(
-            graded.verdict, graded.evidence, graded.manifest, graded.references, Console(highlight=False)
-        )
+            results.write_grade(graded, output)
+        report.render_terminal(graded, Console(highlight=False))
         return graded.verdict.exit_code
 
     sys.exit(explained(judge))

@@ -10,10 +10,10 @@ from typing import Protocol
 
 from crucible import __version__, report
 from crucible.check import Suite
-from crucible.commands import grade
+from crucible.commands import grade, results
 from crucible.errors import CrucibleError, Fault
 from crucible.judging import blocks, comparison
-from crucible.judging.comparison import Comparison, Graded
+from crucible.judging.comparison import Comparison, Observed
 from crucible.judging.verdict import Verdict
 from crucible.planning import challenges
 from crucible.planning.defaults import ROUNDS
@@ -81,8 +81,8 @@ def compare(wanted: Wanted, environ: Mapping[str, str], telling: Telling) -> Com
     with tempfile.TemporaryDirectory(prefix="crucible-compare-") as folder:
         Path(folder).chmod(0o755)
         setting, designs = _set_out(wanted, Path(folder), environ, telling)
-        grade.make_output(wanted.output, wanted.folders[0])
-        grade.give_back(wanted.output)
+        results.make(wanted.output, wanted.folders[0])
+        results.give_back(wanted.output)
         for name in (MARKDOWN, FILE):
             (wanted.output / name).unlink(missing_ok=True)
         whole = [_graded(design, setting, (), design.results) for design in designs]
@@ -90,7 +90,7 @@ def compare(wanted: Wanted, environ: Mapping[str, str], telling: Telling) -> Com
         further = [_graded(design, setting, measuring, Path(folder) / "further") for design in designs]
         again, *visits = _visits([designs[0], *designs], setting, Path(folder) / "visits")
     each = zip(designs, whole, further, visits, strict=True)
-    them = [Graded(design.name, (first, second), tuple(visited)) for design, first, second, visited in each]
+    them = [Observed(design.name, (first, second), tuple(visited)) for design, first, second, visited in each]
     base = replace(them[0], again=tuple(again))
     found = Comparison(
         schema=comparison.SCHEMA, crucible=__version__, challenge=setting.manifest.slug,
@@ -98,9 +98,9 @@ def compare(wanted: Wanted, environ: Mapping[str, str], telling: Telling) -> Com
         rounds=wanted.rounds, base=comparison.design(base),
         others=tuple(comparison.against(base, other, setting.manifest) for other in them[1:]),
     )  # fmt: skip
-    grade.write(wanted.output / FILE, comparison.to_json(found))
-    grade.write(wanted.output / MARKDOWN, report.comparison_md(found).encode("utf-8", "replace"))
-    grade.give_back(wanted.output)
+    results.write(wanted.output / FILE, comparison.to_json(found))
+    results.write(wanted.output / MARKDOWN, report.comparison_md(found).encode("utf-8", "replace"))
+    results.give_back(wanted.output)
     return found
 
 

@@ -23,7 +23,7 @@ MOST_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Graded:
+class KeptResult:
     """One result of a repository."""
 
     commit: str
@@ -41,8 +41,8 @@ class Row:
     """One repository: its first and its latest result on its default branch, as far as they are still kept."""
 
     repository: str
-    before: Graded | None = None
-    after: Graded | None = None
+    before: KeptResult | None = None
+    after: KeptResult | None = None
     error: str = ""
     """Why there is no result."""
 
@@ -72,10 +72,10 @@ def _row(repository: Repository, token: str) -> Row:
     return Row(repository.full_name, first if len(kept) > 1 else None, last)
 
 
-def _graded(artifact: Artifact, token: str) -> Graded:
+def _graded(artifact: Artifact, token: str) -> KeptResult:
     at: datetime = artifact.created_at
     judged = read_archive(_download(artifact.archive_download_url, token))
-    return Graded(str(artifact.workflow_run.head_sha), at.isoformat(), judged)
+    return KeptResult(str(artifact.workflow_run.head_sha), at.isoformat(), judged)
 
 
 def _download(url: str, token: str) -> bytes:
@@ -117,7 +117,7 @@ def line(row: Row) -> Line:
     )  # fmt: skip
 
 
-def _earlier(before: Graded | None) -> tuple[str, str, str, str]:
+def _earlier(before: KeptResult | None) -> tuple[str, str, str, str]:
     if before is None:
         return "", "", "", ""
     return before.commit, before.at, before.verdict.outcome, " ".join(before.fits)

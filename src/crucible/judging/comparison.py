@@ -106,7 +106,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Graded:
+class Observed:
     """What is known of one design."""
 
     name: str
@@ -118,21 +118,21 @@ class Graded:
     """Of the base: the visits that stand for another design that is the same."""
 
 
-def against(base: Graded, other: Graded, manifest: Manifest) -> Against:
+def against(base: Observed, other: Observed, manifest: Manifest) -> Against:
     """Compare a design with the base, axis by axis."""
     rows = [_row(axis, base, other) for axis in manifest.axes]
     return Against(design(other), tuple(row for row in rows if row is not None))
 
 
-def design(graded: Graded) -> Design:
+def design(seen: Observed) -> Design:
     """What the whole grade of a design says of it."""
-    whole = graded.verdicts[0]
+    whole = seen.verdicts[0]
     failed = tuple(it.name for it in whole.checks if it.gate and it.finding.outcome is Outcome.FAIL)
     stands = {fit.profile: Stand(fit.result, fit.because) for fit in whole.fits}
-    return Design(graded.name, whole.outcome, whole.headline, failed, stands)
+    return Design(seen.name, whole.outcome, whole.headline, failed, stands)
 
 
-def _row(axis: Axis, base: Graded, other: Graded) -> Row | None:
+def _row(axis: Axis, base: Observed, other: Observed) -> Row | None:
     one, again, two = _values(axis, base.visits), _values(axis, base.again), _values(axis, other.visits)
     if one or two:
         return _of_visits(axis, one, again, two)

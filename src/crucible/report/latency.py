@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from crucible.evidence import Evidence, LoadBlock
+from crucible.evidence import LoadBlock
 from crucible.judging import blocks
+from crucible.judging.graded import Graded
 from crucible.judging.tradeoffs import LATENCY, knee_p99_ms, number
-from crucible.judging.verdict import Verdict
-from crucible.planning.manifest import Manifest, Profile
+from crucible.planning.manifest import Profile
 from crucible.report import model
 from crucible.report.choice import MOST_FITS
 from crucible.report.plot import COLOURS, DASHES, LOG, SYMBOLS, Table, View, layout, ms, to_json
@@ -19,12 +19,12 @@ _STEPS = sorted({2.0, *(10 ** (index / 12) for index in range(73))})
 """Where on that axis a line has its points."""
 
 
-def latencies(verdict: Verdict, evidence: Evidence, manifest: Manifest) -> tuple[View, ...]:
+def latencies(graded: Graded) -> tuple[View, ...]:
     """The distribution at the rate of each profile that load was offered for, the run's own first."""
     views = []
-    for fit in verdict.fits[:MOST_FITS]:
-        profile = manifest.profile(fit.profile)
-        seen = evidence.with_replicas(profile.replicas) if profile is not None else None
+    for fit in graded.verdict.fits[:MOST_FITS]:
+        profile = graded.manifest.profile(fit.profile)
+        seen = graded.evidence.with_replicas(profile.replicas) if profile is not None else None
         sent = [it for it in seen.load if profile and it.rate == profile.rate] if seen is not None else []
         if profile is not None and sent:
             views.append(_latency(profile, sent[: model.MOST_ROWS]))
@@ -72,9 +72,10 @@ def _latency(profile: Profile, sent: Sequence[LoadBlock]) -> View:
     return View(f"{profile.id}: {what}", alt, to_json(figure, names=names) if good else None, 400, (table,))
 
 
-def rates(evidence: Evidence, manifest: Manifest) -> tuple[View, ...]:
+def rates(graded: Graded) -> tuple[View, ...]:
     """The 99th percentile at every rate that was offered, where a full grade looked for the knee."""
-    profile = manifest.profile(evidence.profile)
+    evidence = graded.evidence
+    profile = graded.manifest.profile(evidence.profile)
     sent = sorted((*evidence.load, *evidence.ramp), key=lambda it: it.rate)[: model.MOST_LINES]
     if profile is None or not evidence.ramp:
         return ()
