@@ -12,15 +12,14 @@ from support.solutions import GOOD, temporary_folder, write_solution
 from crucible.check import Suite
 from crucible.evidence import Evidence
 from crucible.judging import blocks, verdict
-from crucible.planning.challenges import folder_of
+from crucible.planning import challenges
 from crucible.planning.plan import LoadPlan, Plan, make_plan
 from crucible.planning.prices import read_prices
 from crucible.planning.solution import read_solution
-from crucible.planning.suite import load_suite
 from crucible.run import run
 
-CHALLENGE = folder_of("rate-limiter", where="tests")
-SUITE = load_suite(CHALLENGE)
+CHALLENGE = challenges.find("rate-limiter", {}, where="tests")
+SUITE = CHALLENGE.suite
 CONTACT = Suite(tuple(scenario for scenario in SUITE.scenarios if scenario.phase == "contact"), ())
 
 
@@ -37,12 +36,15 @@ def folder() -> Iterator[Path]:
         yield path
 
 
-def offered(folder: Path, load: LoadPlan, program: str = GOOD, **changes: object) -> Evidence:
+def offered(
+    folder: Path, load: LoadPlan, program: str = GOOD, challenge: challenges.Challenge = CHALLENGE, **changes: object
+) -> Evidence:
     """What a run records that makes contact, offers `load`, and does nothing else."""
-    solution = read_solution(write_solution(folder / "s", program))
+    solution = read_solution(write_solution(folder / "s", program), {})
+    solution = replace(solution, challenge=challenge)
     plan = replace(make_plan(solution, CONTACT, seed=1, profile="side-project"), load=load, **changes)  # type: ignore[arg-type]
     environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "XDG_CACHE_HOME": str(folder), "TMPDIR": str(folder)}
-    return asyncio.run(run(plan, CHALLENGE, folder / "logs", environ, Silent()))
+    return asyncio.run(run(plan, folder / "logs", environ, Silent()))
 
 
 def test_blocks_say_what_was_offered_what_came_of_it_and_what_it_took(folder: Path) -> None:
@@ -88,7 +90,7 @@ def test_a_spoiled_block_is_repeated_and_then_nothing_is_said(folder: Path, monk
     monkeypatch.setattr(blocks, "MOST_LAG_MS", 0.0)
     evidence = offered(folder, LoadPlan((50.0,), 3, 0.5, ramp=False))
     assert len(evidence.load) == 6
-    judged = verdict.judge(evidence, read_solution(folder / "s").manifest, SUITE, read_prices())
+    judged = verdict.judge(evidence, CHALLENGE.manifest, SUITE, read_prices())
     assert judged.fit is not None
     assert not {"latency_p99_ms", "cpu_s_per_1000"} & {measure.axis for measure in judged.positions}
     assert "6 of 6 blocks of load were spoiled" in str(blocks.why_none(evidence.load, 50))
@@ -96,7 +98,7 @@ def test_a_spoiled_block_is_repeated_and_then_nothing_is_said(folder: Path, monk
 
 def test_each_number_of_replicas_has_a_lab_of_its_own(folder: Path) -> None:
     load = LoadPlan((40.0,), 3, 0.5, ramp=False)
-    solution = read_solution(write_solution(folder / "s"))
+    solution = read_solution(write_solution(folder / "s"), {})
     four = replace(make_plan(solution, CONTACT, seed=1, profile="edge-shield"), load=load)
     evidence = offered(folder, load, others=(four,))
     part = evidence.with_replicas(4)
@@ -107,12 +109,12 @@ def test_each_number_of_replicas_has_a_lab_of_its_own(folder: Path) -> None:
     assert evidence.with_replicas(3) is None
 
 
-def test_a_load_file_that_fails_loses_nothing_and_is_the_authors(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_load_file_that_fails_loses_nothing_and_is_the_authors(folder: Path) -> None:
     broken = folder / "hidden" / "load.py"
     broken.parent.mkdir()
     broken.write_text("raise RuntimeError\n")
-    monkeypatch.setattr("crucible.run.load_file", lambda challenge: broken)
-    evidence = offered(folder, LoadPlan((50.0,), 3, 0.5, ramp=False))
+    challenge = replace(CHALLENGE, folder=folder)
+    evidence = offered(folder, LoadPlan((50.0,), 3, 0.5, ramp=False), challenge=challenge)
     problem = evidence.recordings[-1].problem
     assert problem is not None
     assert problem.kind == "author"

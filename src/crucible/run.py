@@ -36,7 +36,6 @@ from crucible.lab.observer import Observer
 from crucible.load.offer import generator
 from crucible.planning import challenges
 from crucible.planning.plan import LoadPlan, Plan
-from crucible.planning.suite import digest, load_file
 
 
 class Progress(Protocol):
@@ -51,7 +50,6 @@ class Progress(Protocol):
 
 async def run(
     plan: Plan,
-    challenge: Path,
     logs: Path,
     environ: Mapping[str, str],
     progress: Progress,
@@ -61,7 +59,8 @@ async def run(
 
     `private`: folders that the solution must not see, besides the challenges.
     """
-    hidden, loadfile = (*challenges.places(), *private), load_file(challenge)
+    challenge = plan.solution.challenge
+    hidden, loadfile = (*challenges.places(environ), *private), challenge.load_file
     whole = await _part(plan, loadfile, logs, environ, progress, hidden)
     others = []
     for other in plan.others if not _nothing_answered(whole.recordings) else ():
@@ -70,8 +69,8 @@ async def run(
     return Evidence(
         schema=1,
         crucible=__version__,
-        challenge=plan.solution.manifest.slug,
-        suite=digest(challenge),
+        challenge=challenge.manifest.slug,
+        suite=challenge.digest,
         seed=plan.seed,
         mode=plan.mode,
         profile=plan.profile.id,

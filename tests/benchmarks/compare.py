@@ -52,7 +52,7 @@ def _words(ratio: Ratio | None) -> str:
 
 
 def main(runs: int = 20, work: int = 7_400) -> None:
-    reference = challenges.folder_of(SLUG, where="here") / "references" / "redis-sliding-log"
+    reference = challenges.find(SLUG, {}, where="here").folder / "references" / "redis-sliding-log"
     with tempfile.TemporaryDirectory() as place:
         base = Path(shutil.copytree(reference, Path(place) / "base"))
         again = Path(shutil.copytree(reference, Path(place) / "copy"))
@@ -69,7 +69,7 @@ def main(runs: int = 20, work: int = 7_400) -> None:
             for design, visited in zip(designs[1:], visits[1:], strict=True):
                 rows = [
                     comparison._row(axis, one, Observed(design.name, (), tuple(visited)))
-                    for axis in setting.manifest.axes
+                    for axis in setting.challenge.manifest.axes
                 ]
                 told.setdefault(design.name, []).append(tuple(row for row in rows if row is not None))
                 for row in told[design.name][-1]:

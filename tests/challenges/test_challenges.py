@@ -11,7 +11,6 @@ import yaml
 from crucible.planning import challenges
 from crucible.planning.manifest import read_manifest
 from crucible.planning.solution import read_solution
-from crucible.planning.suite import load_suite
 from crucible.planning.trials import trials
 
 FOLDERS = [path.parent for path in sorted(challenges.data_folder("challenge_templates").glob("[!_]*/challenge.yaml"))]
@@ -81,7 +80,7 @@ def test_every_dependency_is_pinned(path: Path) -> None:
     ids=lambda path: path.name,
 )  # fmt: skip
 def test_a_reference_is_a_whole_solution_with_its_price(folder: Path) -> None:
-    assert read_solution(folder).build is not None
+    assert read_solution(folder, {}).build is not None
     for word in ("**Gives.**", "**Costs.**", "**For whom.**"):
         assert word in (folder / "DECISION.md").read_text()
     for path in folder.glob("*.py"):
@@ -90,8 +89,9 @@ def test_a_reference_is_a_whole_solution_with_its_price(folder: Path) -> None:
 
 @each
 def test_every_profile_has_a_reference_and_every_check_a_flaw(folder: Path) -> None:
-    manifest, suite = read_manifest(folder), load_suite(folder)
-    there = trials(folder, manifest, suite)
+    challenge = challenges.at(folder)
+    manifest, suite = challenge.manifest, challenge.suite
+    there = trials(challenge)
     assert {profile.intended for profile in manifest.profiles} <= {path.name for path in folder.glob("references/*")}
     assert {check.id for check in suite.checks} - {trial.check for trial in there} == MEASURES[folder.name]
     assert {trial.sibling for trial in there} - {""} <= {path.name for path in folder.glob("references/*")}

@@ -16,10 +16,10 @@ from support.memory_notifier import BUSY, NotifierLab
 
 from crucible.check import Finding, History, Outcome
 from crucible.evidence import Result
-from crucible.planning.suite import load_suite
+from crucible.planning import challenges
 
 CHALLENGE = Path(__file__).parents[2] / "challenge_templates" / "notification-service"
-SUITE = load_suite(CHALLENGE)
+SUITE = challenges.at(CHALLENGE).suite
 MESSAGES = sys.modules["crucible_suite_notification_service.messages"]
 """This one's, whoever loads it again."""
 CHECKS = {check.id: check for check in SUITE.checks}

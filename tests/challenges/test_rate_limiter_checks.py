@@ -20,11 +20,10 @@ from crucible.check import Finding, History, NotCausedError, Outcome
 from crucible.evidence import Evidence, FaultEvent, LoadBlock, Op, Recording, Request, Result, Traffic
 from crucible.judging import verdict
 from crucible.judging.tradeoffs import Judgement
-from crucible.planning.manifest import read_manifest
-from crucible.planning.suite import load_suite
+from crucible.planning import challenges
 
 CHALLENGE = Path(__file__).parents[2] / "challenge_templates" / "rate-limiter"
-MANIFEST, SUITE = read_manifest(CHALLENGE), load_suite(CHALLENGE)
+MANIFEST, SUITE = challenges.at(CHALLENGE).manifest, challenges.at(CHALLENGE).suite
 WINDOWS = sys.modules["crucible_suite_rate_limiter.windows"]
 """This suite's, whoever loads it again."""
 CHECKS = {check.id: check for check in SUITE.checks}

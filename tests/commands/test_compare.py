@@ -1,9 +1,11 @@
 """In which order designs are graded and visited, and how they are named; the grader itself is a stand-in here."""
 
 import json
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -64,9 +66,9 @@ class Bench:
         self.said.append(what)
         return nullcontext()
 
-    def compare(self, *folders: Path, **wanted: Any) -> Any:
+    def compare(self, *folders: Path, environ: Mapping[str, str] = MappingProxyType({}), **wanted: Any) -> Any:
         place = self.folder / "out"
-        compare.compare(Wanted(tuple(folders), place, 1, **wanted), {}, self)
+        compare.compare(Wanted(tuple(folders), place, 1, **wanted), environ, self)
         return json.loads((place / "comparison.json").read_bytes())
 
 
@@ -121,17 +123,14 @@ def test_what_cannot_be_compared_is_told_before_anything_is_graded(bench: Bench,
     assert bench.graded == []
 
 
-def test_designs_for_two_challenges_are_not_compared(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_designs_for_two_challenges_are_not_compared(bench: Bench, tmp_path: Path) -> None:
     from crucible.commands import author
     from crucible.planning import challenges
 
-    monkeypatch.setenv(challenges.VARIABLE, str(tmp_path))
     author.new("other", tmp_path)
     theirs = bench.solution("theirs", SOLUTION.replace(SLUG, "other"))
     with pytest.raises(CrucibleError, match="it answers other, and the first design answers rate-limiter"):
-        bench.compare(bench.solution("mine"), theirs)
+        bench.compare(bench.solution("mine"), theirs, environ={challenges.VARIABLE: str(tmp_path)})
 
 
 def test_what_goes_wrong_says_with_which_design_and_leaves_no_comparison(bench: Bench) -> None:

@@ -17,6 +17,7 @@ from crucible.planning.images import IMAGES
 from crucible.planning.solution import read_solution
 
 SLUG = "rate-limiter"
+CHALLENGE = challenges.find(SLUG, {}, where="tests")
 PINNED = f"someone/crucible@{'0123456789abcdef' * 2}01234567"
 TOOLS = Path(sys.executable).parent
 
@@ -46,7 +47,7 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, str]:
-    return {str(name): content.decode() for name, content in scaffold.render(SLUG).items()}
+    return {str(name): content.decode() for name, content in scaffold.render(CHALLENGE).items()}
 
 
 WAYS = [(ACTION, "python"), (PINNED, "python"), (PINNED, "node"), (PINNED, "go")]
@@ -55,7 +56,7 @@ WAYS = [(ACTION, "python"), (PINNED, "python"), (PINNED, "node"), (PINNED, "go")
 @pytest.fixture(scope="module", params=WAYS, ids=["by a tag", "by a commit", "node", "go"])
 def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     action, lang = request.param
-    return scaffold.create(SLUG, tmp_path_factory.mktemp("learner") / "repository", action=action, lang=lang)
+    return scaffold.create(CHALLENGE, tmp_path_factory.mktemp("learner") / "repository", action=action, lang=lang)
 
 
 def test_the_repository_is_these_files(files: dict[str, str]) -> None:
@@ -63,7 +64,7 @@ def test_the_repository_is_these_files(files: dict[str, str]) -> None:
 
 
 def test_the_same_question_gives_the_same_bytes() -> None:
-    assert scaffold.render(SLUG) == scaffold.render(SLUG)
+    assert scaffold.render(CHALLENGE) == scaffold.render(CHALLENGE)
 
 
 def test_nothing_that_learners_must_not_see_is_in_it(files: dict[str, str]) -> None:
@@ -95,7 +96,7 @@ def test_a_container_to_work_in_has_the_services_in_its_environment(repository: 
     described = json.loads(written)
     composed = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
     assert described["dockerComposeFile"] == ["../compose.yaml", "compose.yaml"]
-    assert described["postCreateCommand"] == read_solution(repository).build
+    assert described["postCreateCommand"] == read_solution(repository, {}).build
     workspace = composed[described["service"]]
     assert set(workspace["depends_on"]) == {"postgres", "redis"}
     assert workspace["environment"]["REDIS_URL"] == "redis://redis:6379/0"
@@ -103,7 +104,7 @@ def test_a_container_to_work_in_has_the_services_in_its_environment(repository: 
 
 
 def test_what_was_generated_can_be_graded(repository: Path) -> None:
-    solution = read_solution(repository)
+    solution = read_solution(repository, {})
     assert solution.manifest.slug == SLUG
     assert solution.services == ()
     assert solution.processes["web"].command != ""
@@ -111,7 +112,7 @@ def test_what_was_generated_can_be_graded(repository: Path) -> None:
 
 
 def test_the_brief_shows_every_axis_profile_service_and_limit(files: dict[str, str]) -> None:
-    (manifest,) = (m for m in challenges.all_manifests() if m.slug == SLUG)
+    manifest = CHALLENGE.manifest
     brief = files["README.md"]
     for axis in manifest.axes:
         assert f"| `{axis.id}` |" in brief
@@ -176,7 +177,7 @@ def test_zizmor_finds_nothing(repository: Path) -> None:
 
 
 def test_a_pinned_action_needs_no_exception() -> None:
-    files = scaffold.render(SLUG, action=PINNED)
+    files = scaffold.render(CHALLENGE, action=PINNED)
     grade, feedback = (files[scaffold.WORKFLOWS / name].decode() for name in ("grade.yml", "feedback.yml"))
     assert grade.count(f"uses: {PINNED}\n") == 2
     assert "zizmor" not in grade
@@ -185,14 +186,14 @@ def test_a_pinned_action_needs_no_exception() -> None:
 
 @pytest.mark.parametrize("action", [ACTION, PINNED, "o/r/sub/path@feature/x", "o-1/r_2.x@v1.2.3"])
 def test_an_action_is_taken_as_it_is(action: str) -> None:
-    workflow = yaml.safe_load(scaffold.render(SLUG, action=action)[scaffold.WORKFLOWS / "grade.yml"])
+    workflow = yaml.safe_load(scaffold.render(CHALLENGE, action=action)[scaffold.WORKFLOWS / "grade.yml"])
     assert {job["steps"][-1]["uses"] for job in workflow["jobs"].values()} == {action}
 
 
 @pytest.mark.parametrize("action", HOSTILE)
 def test_what_names_no_action_is_refused(action: str, tmp_path: Path) -> None:
     with pytest.raises(CrucibleError, match="does not name an action") as caught:
-        scaffold.create(SLUG, tmp_path / "new", action=action)
+        scaffold.create(CHALLENGE, tmp_path / "new", action=action)
     assert caught.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -224,6 +225,6 @@ def test_what_tools_leave_behind_is_not_copied(tmp_path: Path) -> None:
 )
 def test_an_unknown_name_is_answered_with_the_known_ones(slug: str, lang: str, what: str, fix: str) -> None:
     with pytest.raises(CrucibleError) as caught:
-        scaffold.render(slug, lang=lang)
+        scaffold.render(challenges.find(slug, {}, where="the command line"), lang=lang)
     assert (caught.value.what, caught.value.exit_code) == (what, 1)
     assert fix.removesuffix("?") in caught.value.fix

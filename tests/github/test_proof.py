@@ -12,7 +12,6 @@ from support import evidence_builder as build
 from crucible.cli.main import main
 from crucible.judging import verdict
 from crucible.planning import challenges
-from crucible.planning.suite import digest
 
 COMMIT = "c" * 40
 SLUG = "rate-limiter"
@@ -32,7 +31,7 @@ class Desk:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
-        evidence = build.evidence(suite=digest(challenges.folder_of(SLUG, where="tests")), challenge=SLUG)
+        evidence = build.evidence(suite=challenges.find(SLUG, {}, where="tests").digest, challenge=SLUG)
         judged = verdict.judge(evidence, build.MANIFEST, build.SUITE, build.PRICES)
         self.result = folder / "result.json"
         self.result.write_bytes(verdict.to_json(judged))

@@ -188,7 +188,7 @@ def test_a_folder_is_named_by_what_catches_it(tmp_path: Path) -> None:
         (tmp_path / path / "crucible.yaml").write_text("challenge: toy\n")
     for path in ("flaws/t-1--bad", "flaws/paid-quota--worse"):
         (tmp_path / path / "overlay.yaml").write_text("reference: good\nstory: It is wrong.\n")
-    names = [(it.kind, it.name, it.check, it.profile, it.sibling) for it in trials(tmp_path, build.MANIFEST, SUITE)]
+    names = [(it.kind, it.name, it.check, it.profile, it.sibling) for it in trials(build.challenge(tmp_path, SUITE))]
     assert names == [
         ("reference", "good", "", "", ""),
         ("flaw", "paid-quota--worse", "", "paid-quota", "good"),
@@ -197,7 +197,7 @@ def test_a_folder_is_named_by_what_catches_it(tmp_path: Path) -> None:
     ]
     (tmp_path / "flaws" / "t-9--bad").mkdir()
     with pytest.raises(CrucibleError, match="`t-9` is neither a check nor a profile"):
-        trials(tmp_path, build.MANIFEST, SUITE)
+        trials(build.challenge(tmp_path, SUITE))
 
 
 def test_what_was_expected_and_how_often_it_came_is_counted() -> None:

@@ -16,10 +16,8 @@ from crucible.evidence import ENDINGS, Evidence, FaultEvent, from_json
 from crucible.judging.graded import Graded
 from crucible.judging.references import NONE
 from crucible.judging.verdict import judge
-from crucible.planning.challenges import folder_of
-from crucible.planning.manifest import read_manifest
+from crucible.planning import challenges
 from crucible.planning.prices import read_prices
-from crucible.planning.suite import load_suite
 from crucible.report import circumstances, render_summary
 from crucible.report.summary import BUDGET_BYTES
 from crucible.report.text import code_md, escape_md
@@ -59,10 +57,9 @@ def test_a_summary_reads_as_its_golden_says(name: str) -> None:
 @pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
 def test_a_recorded_summary_reads_as_its_golden_says(folder) -> None:  # type: ignore[no-untyped-def]
     evidence = from_json(folder / "evidence.json")
-    challenge = folder_of(evidence.challenge, where=str(folder))
-    manifest = read_manifest(challenge)
-    verdict = judge(evidence, manifest, load_suite(challenge), read_prices())
-    text = render_summary(Graded(verdict, evidence, manifest, NONE))
+    challenge = challenges.find(evidence.challenge, {}, where=str(folder))
+    verdict = judge(evidence, challenge.manifest, challenge.suite, read_prices())
+    text = render_summary(Graded(verdict, evidence, challenge.manifest, NONE))
     golden.check(folder / "summary.md", text)
 
 

@@ -12,9 +12,8 @@ from crucible.evidence import Evidence, from_json
 from crucible.judging.graded import Graded
 from crucible.judging.references import NONE
 from crucible.judging.verdict import judge
-from crucible.planning.challenges import folder_of
-from crucible.planning.manifest import Manifest, read_manifest
-from crucible.planning.suite import load_suite
+from crucible.planning import challenges
+from crucible.planning.manifest import Manifest
 from crucible.report import render_terminal
 
 RUNS = {
@@ -46,8 +45,8 @@ def test_a_terminal_report_reads_as_its_golden_says(name: str) -> None:
 @pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
 def test_a_recorded_report_reads_as_its_golden_says(folder) -> None:  # type: ignore[no-untyped-def]
     evidence = from_json(folder / "evidence.json")
-    challenge = folder_of(evidence.challenge, where=str(folder))
-    golden.check(folder / "terminal.txt", shown(evidence, read_manifest(challenge), load_suite(challenge)))
+    challenge = challenges.find(evidence.challenge, {}, where=str(folder))
+    golden.check(folder / "terminal.txt", shown(evidence, challenge.manifest, challenge.suite))
 
 
 def test_the_verdict_comes_first() -> None:

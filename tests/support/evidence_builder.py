@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -28,6 +29,7 @@ from crucible.judging.graded import Graded
 from crucible.judging.references import Reference, References, Stand
 from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import judge
+from crucible.planning.challenges import Challenge
 from crucible.planning.manifest import Axis, Kept, Limit, Manifest, Profile
 from crucible.planning.prices import Machine as PricedMachine
 from crucible.planning.prices import Prices, Service, Storage, Tier
@@ -321,3 +323,10 @@ def full(**changes: Any) -> Evidence:
 def graded(seen: Evidence, references: References = REFERENCES, *, judged_by: Suite = SUITE) -> Graded:
     """What a report is made of, for a run of the toy limiter."""
     return Graded(judge(seen, MANIFEST, judged_by, PRICES), seen, MANIFEST, references)
+
+
+def challenge(folder: Path = Path("/nonexistent"), suite: Suite = SUITE) -> Challenge:
+    """The toy limiter as a challenge, whose suite lies in no file."""
+    made = Challenge(folder, MANIFEST)
+    vars(made)["suite"] = suite  # where a cached property keeps what it found
+    return made

@@ -19,7 +19,6 @@ from crucible.github import api, collect, feedback, publish
 from crucible.github.feedback import Results, Settings
 from crucible.judging import verdict
 from crucible.planning import challenges
-from crucible.planning.manifest import read_manifest
 
 REPOSITORY = "octocat/Hello-World"
 VERDICT = verdict.judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
@@ -43,7 +42,7 @@ class AnyMediaType(requests.Session):
 def main(url: str) -> int:
     requests.Session = AnyMediaType  # type: ignore[misc]
     eager, lazy = (api.client("a" * 40, url, lazy=lazy) for lazy in (False, True))
-    manifest = read_manifest(challenges.folder_of("rate-limiter", where="tests"))
+    manifest = challenges.find("rate-limiter", {}, where="tests").manifest
 
     def comment(event: Mapping[str, object]) -> object:
         settings = Settings(Path(), "", url, REPOSITORY, "https://github.com/octocat/Hello-World/actions/runs/1", event)

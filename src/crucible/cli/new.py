@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -17,6 +17,9 @@ from crucible import __version__
 from crucible.cli import explain
 from crucible.errors import CrucibleError
 from crucible.planning.defaults import ACTION
+
+if TYPE_CHECKING:
+    from crucible.planning.challenges import Challenge
 
 INTERRUPTED = 130
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -55,13 +58,7 @@ def main(
         elif not directory and not repository:
             raise click.UsageError(f"Name the directory to write: crucible-new {challenge} DIR")
         else:
-            if directory:
-                from crucible.commands import scaffold
-
-                folder = scaffold.create(challenge, Path(directory), lang=lang, action=action)
-                click.echo(_next_steps(challenge, folder, directory))
-            if repository:
-                _publish({repository: challenge}, lang, action)
+            _one(challenge, directory, lang, action, repository)
     except CrucibleError as error:
         click.echo(explain(error), err=True)
         sys.exit(error.exit_code)
@@ -70,33 +67,43 @@ def main(
         sys.exit(INTERRUPTED)
 
 
+def _one(slug: str, directory: str | None, lang: str, action: str, repository: str | None) -> None:
+    from crucible.commands import scaffold
+    from crucible.planning import challenges
+
+    challenge = challenges.find(slug, os.environ, where="the command line")
+    if directory:
+        folder = scaffold.create(challenge, Path(directory), lang=lang, action=action)
+        click.echo(_next_steps(challenge, folder, directory))
+    if repository:
+        _publish({repository: challenge}, lang, action)
+
+
 def _every(place: Path, lang: str, action: str, owner: str | None) -> None:
     from crucible.commands import scaffold
     from crucible.planning import challenges
 
-    slugs = challenges.slugs()
-    for slug in slugs:
-        folder = scaffold.create(slug, place / slug, lang=lang, action=action)
+    every = {challenge.manifest.slug: challenge for challenge in challenges.every(os.environ)}
+    for slug, challenge in every.items():
+        folder = scaffold.create(challenge, place / slug, lang=lang, action=action)
         click.echo(f"{slug} is ready in {click.format_filename(folder)}")
     if owner is not None:
-        _publish({f"{owner}/{slug}": slug for slug in slugs}, lang, action)
+        _publish({f"{owner}/{slug}": challenge for slug, challenge in every.items()}, lang, action)
 
 
-def _publish(repositories: Mapping[str, str], lang: str, action: str) -> None:
+def _publish(repositories: "Mapping[str, Challenge]", lang: str, action: str) -> None:
     """Publish challenges, each as the repository that it is named for."""
     from crucible.commands import scaffold
     from crucible.github import api, publish
-    from crucible.planning import challenges
-    from crucible.planning.manifest import read_manifest
 
     for name in repositories:
         publish.split(name)
     secret = publish.token(os.environ)
     client = api.client(secret, os.environ.get("GITHUB_API_URL", api.API))
-    for name, slug in repositories.items():
-        manifest = read_manifest(challenges.folder_of(slug, where="the command line"))
-        files = scaffold.render(slug, lang=lang, action=action)
-        address, pushed = publish.publish(client, name, manifest, files, secret)
+    for name, challenge in repositories.items():
+        files = scaffold.render(challenge, lang=lang, action=action)
+        pushing = publish.logged_in(secret, os.environ)
+        address, pushed = publish.publish(client, name, challenge.manifest, files, pushing)
         click.echo(f"{name}: {'published' if pushed else 'is up to date'}: {address}")
 
 
@@ -110,25 +117,28 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 def _listing() -> str:
     from crucible.planning import challenges
 
-    manifests = challenges.all_manifests()
+    manifests = [challenge.manifest for challenge in challenges.every(os.environ)]
     width = max((len(manifest.slug) for manifest in manifests), default=0)
     lines = [f"  {manifest.slug:{width}}  {manifest.line}" for manifest in manifests]
     return "\n".join(["Challenges:", "", *lines, "", "Start one with: crucible-new CHALLENGE DIR"])
 
 
-def _next_steps(challenge: str, folder: Path, directory: str) -> str:
-    from crucible.commands import scaffold
+def _next_steps(challenge: "Challenge", folder: Path, directory: str) -> str:
+    from crucible.planning.plan import minutes
 
-    minutes = scaffold.minutes_of(challenge)["quick"]
+    quick = minutes(challenge)["quick"]
     steps = [
         ("README.md", "the brief; DECISION.md is the place for your choice"),
         ("crucible grade", "judges it here"),
-        ("git push", f"to a repository of yours on GitHub: every push is graded, in about {minutes} minutes"),
+        (
+            "git push",
+            f"to a repository of yours on GitHub: every push is graded, in about {quick} minutes",
+        ),
     ]
     if folder != Path.cwd():
         steps.insert(0, (f"cd {shlex.quote(directory)}", ""))
     lines = [f"  {step:14}  {note}".rstrip() for step, note in steps]
-    return "\n".join([f"{challenge} is ready in {click.format_filename(folder)}", "", "Next:", *lines])
+    return "\n".join([f"{challenge.manifest.slug} is ready in {click.format_filename(folder)}", "", "Next:", *lines])
 
 
 if __name__ == "__main__":

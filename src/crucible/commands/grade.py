@@ -16,11 +16,9 @@ from crucible.judging.graded import Graded
 from crucible.lab import leftovers
 from crucible.planning import challenges, yamlfile
 from crucible.planning.defaults import PRICES, Deadlines
-from crucible.planning.manifest import read_manifest
 from crucible.planning.plan import make_plan
 from crucible.planning.prices import read_prices
 from crucible.planning.solution import read_solution
-from crucible.planning.suite import load_file, load_suite
 from crucible.processes.interrupt import interruptible
 from crucible.run import Progress, run
 
@@ -57,48 +55,47 @@ def grade(wanted: Wanted, environ: Mapping[str, str], progress: Progress) -> Gra
 
 
 def _grade(wanted: Wanted, environ: Mapping[str, str], progress: Progress) -> Graded:
-    solution = read_solution(wanted.folder)
+    solution = read_solution(wanted.folder, environ)
     if wanted.challenge not in (None, solution.manifest.slug):
         raise CrucibleError(
             f"it answers {solution.manifest.slug}, and {wanted.challenge} is to be graded",
             where=str(wanted.folder / "crucible.yaml"), fix=f"write `challenge: {wanted.challenge}`",
             fault=Fault.LEARNER,
         )  # fmt: skip
-    challenge = challenges.folder_of(solution.manifest.slug, where=str(wanted.folder))
-    suite = load_suite(challenge)
+    challenge = solution.challenge
     plan = make_plan(
         solution,
-        suite,
+        challenge.suite,
         seed=wanted.seed,
         mode=wanted.mode,
         checks=wanted.checks,
         profile=wanted.profile,
         network_ms=wanted.network_ms,
         deadlines=wanted.deadlines,
-        loaded=load_file(challenge) is not None,
+        loaded=challenge.load_file is not None,
     )
-    prices, known = read_prices(wanted.prices), references.read(challenge)
+    prices, known = read_prices(wanted.prices), references.read(challenge.folder)
     before = previous.read(wanted.since) if wanted.since is not None else None
     results.make(wanted.output, wanted.folder)
     cleared = leftovers.clear()
     progress.plan(plan, cleared)
     private = (wanted.output, *wanted.private)
     try:
-        facts = interruptible(run(plan, challenge, wanted.output / "logs", environ, progress, private))
-        graded = Graded(verdict.judge(facts, solution.manifest, suite, prices), facts, solution.manifest, known, before)
+        facts = interruptible(run(plan, wanted.output / "logs", environ, progress, private))
+        judged = verdict.judge(facts, challenge.manifest, challenge.suite, prices)
+        graded = Graded(judged, facts, challenge.manifest, known, before)
         results.write_grade(graded, wanted.output, partial(_line, wanted.folder / "crucible.yaml"))
     finally:
         results.give_back(wanted.output)
     return graded
 
 
-def judge(path: Path, prices: Path = PRICES) -> Graded:
+def judge(path: Path, environ: Mapping[str, str], prices: Path = PRICES) -> Graded:
     """Repeat the verdict from an `evidence.json` alone."""
     facts = evidence.from_json(path)
-    challenge = challenges.folder_of(facts.challenge, where=str(path))
-    manifest = read_manifest(challenge)
-    judged = verdict.judge(facts, manifest, load_suite(challenge), read_prices(prices))
-    return Graded(judged, facts, manifest, references.read(challenge))
+    challenge = challenges.find(facts.challenge, environ, where=str(path))
+    judged = verdict.judge(facts, challenge.manifest, challenge.suite, read_prices(prices))
+    return Graded(judged, facts, challenge.manifest, references.read(challenge.folder))
 
 
 def _line(path: Path, keys: tuple[str, ...]) -> int | None:

@@ -17,12 +17,12 @@ import jinja2
 from crucible.commands import atomic
 from crucible.errors import CrucibleError, Fault
 from crucible.planning import challenges, yamlfile
+from crucible.planning.challenges import Challenge
 from crucible.planning.defaults import ACTION
 from crucible.planning.images import images_for
-from crucible.planning.manifest import Limit, read_manifest
+from crucible.planning.manifest import Limit
 from crucible.planning.names import nearest
 from crucible.planning.plan import minutes
-from crucible.planning.suite import load_file, load_suite
 
 WORKFLOWS = PurePosixPath(".github/workflows")
 
@@ -46,47 +46,39 @@ class Starter:
     """The command of its `web` process."""
 
 
-def create(slug: str, directory: Path, *, lang: str = "python", action: str = ACTION) -> Path:
+def create(challenge: Challenge, directory: Path, *, lang: str = "python", action: str = ACTION) -> Path:
     """Write a repository for the challenge into `directory`, new or empty; returns its absolute path.
 
     Raises a CrucibleError, and leaves everything as it was, where that cannot be done.
     """
-    return atomic.write_whole(directory, render(slug, lang=lang, action=action))
+    return atomic.write_whole(directory, render(challenge, lang=lang, action=action))
 
 
-def languages(challenge: Path) -> list[str]:
+def languages(challenge: Challenge) -> list[str]:
     """The languages that a challenge has starters in."""
-    return sorted(path.parent.name for path in challenge.glob(f"starters/*/{_STARTER}"))
+    return sorted(path.parent.name for path in challenge.folder.glob(f"starters/*/{_STARTER}"))
 
 
-def render(slug: str, *, lang: str = "python", action: str = ACTION) -> dict[PurePosixPath, bytes]:
+def render(challenge: Challenge, *, lang: str = "python", action: str = ACTION) -> dict[PurePosixPath, bytes]:
     """Every file of the repository, by its path in it; writes nothing."""
-    challenge = challenges.folder_of(slug, where="the command line")
     starter = _starter_folder(challenge, lang)
-    manifest = read_manifest(challenge)
+    manifest = challenge.manifest
     values = {
         "manifest": manifest,
         "images": images_for(manifest.services, manifest.durable),
         "starter": yamlfile.read(starter / _STARTER, Starter, fault=Fault.AUTHOR),
         "uses": _uses(action, pinned=_is_pinned(action)),
-        "minutes": minutes_of(slug),
+        "minutes": minutes(challenge),
     }
     environment = _environment()
     files: dict[PurePosixPath, bytes] = {}
-    for tree in (challenges.data_folder("challenge_templates") / "_shared", challenge / "template", starter):
+    for tree in (challenges.data_folder("challenge_templates") / "_shared", challenge.folder / "template", starter):
         for path in _files_of(tree):
             files[_renamed(path.relative_to(tree))] = _content(path, environment, values)
     workflows = challenges.data_folder("workflows")
     for path in _files_of(workflows):
         files[WORKFLOWS / _renamed(path.relative_to(workflows))] = _content(path, environment, values)
     return dict(sorted(files.items()))
-
-
-def minutes_of(slug: str) -> dict[str, int]:
-    """How many minutes of a runner's time a `quick` grade, a `full` one, and a pull request (`compare`) take."""
-    challenge = challenges.folder_of(slug, where="the command line")
-    loaded = load_file(challenge) is not None
-    return minutes(read_manifest(challenge), load_suite(challenge), loaded=loaded)
 
 
 def _uses(action: str, *, pinned: bool) -> str:
@@ -110,12 +102,12 @@ def _is_pinned(action: str) -> bool:
     return _COMMIT.fullmatch(match["ref"]) is not None
 
 
-def _starter_folder(challenge: Path, lang: str) -> Path:
+def _starter_folder(challenge: Challenge, lang: str) -> Path:
     known = languages(challenge)
     if lang in known:
-        return challenge / "starters" / lang
+        return challenge.folder / "starters" / lang
     raise CrucibleError(
-        f"there is no `{lang}` starter for {challenge.name}",
+        f"there is no `{lang}` starter for {challenge.manifest.slug}",
         where="--lang",
         fix=nearest(lang, known),
         fault=Fault.LEARNER,

@@ -16,7 +16,7 @@ from crucible.processes.interrupt import InterruptedGradeError, interruptible
 
 def up(folder: Path, environ: Mapping[str, str], console: Console) -> int:
     """Start what `folder/crucible.yaml` names, print where it is, and wait to be interrupted; returns the exit code."""
-    plan = make_plan(read_solution(folder), Suite((), ()), seed=0)
+    plan = make_plan(read_solution(folder, environ), Suite((), ()), seed=0)
     if cleared := leftovers.clear():
         console.print(cleared, markup=False)
     try:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crucible.check import Check, Mode, Scenario, Suite
+from crucible.planning.challenges import Challenge
 from crucible.planning.defaults import ROUNDS, Deadlines
-from crucible.planning.manifest import Manifest, Profile
+from crucible.planning.manifest import Profile
 from crucible.planning.names import UnknownNameError
 from crucible.planning.solution import ProcessType, Solution
 
@@ -146,10 +147,11 @@ def _others(plan: Plan, suite: Suite, loaded: bool) -> Iterator[Plan]:
         yield replace(other, load=_full_load(other, loaded, ramp=False))
 
 
-def minutes(manifest: Manifest, suite: Suite, *, loaded: bool) -> dict[str, int]:
+def minutes(challenge: Challenge) -> dict[str, int]:
     """How many minutes a job takes: `quick`, `full`, and `compare`, a quick grade and a comparison with a base."""
-    nominal = Solution(Path(), manifest, {"web": ProcessType("")}, None, tuple(manifest.services), {}, None, {})
-    quick, full = (make_plan(nominal, suite, seed=0, mode=mode, loaded=loaded) for mode in ("quick", "full"))
+    services, loaded = tuple(challenge.manifest.services), challenge.load_file is not None
+    nominal = Solution(Path(), challenge, {"web": ProcessType("")}, None, services, {}, None, {})
+    quick, full = (make_plan(nominal, challenge.suite, seed=0, mode=mode, loaded=loaded) for mode in ("quick", "full"))
     load = quick.load.estimate_s if quick.load is not None else 0.0
     visits = ROUNDS * 3 * (BOOT_S + VISIT.blocks * (VISIT.seconds + 0.3)) if loaded else 0.0
     seconds = {

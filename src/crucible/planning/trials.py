@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from crucible.check import Suite
 from crucible.errors import CrucibleError, Fault
-from crucible.planning.manifest import Manifest
+from crucible.planning.challenges import Challenge
 from crucible.planning.overlays import read_overlay
 
 
@@ -37,22 +36,22 @@ class Trial:
     """The reference that it is laid over."""
 
 
-def trials(challenge: Path, manifest: Manifest, suite: Suite) -> tuple[Trial, ...]:
+def trials(challenge: Challenge) -> tuple[Trial, ...]:
     """Everything in the challenge's folders, in the order of their names."""
     found = []
     for kind, place in FOLDERS.items():
-        for folder in sorted(path for path in (challenge / place).glob("*") if path.is_dir()):
-            found.append(_trial(kind, folder, manifest, suite))
+        for folder in sorted(path for path in (challenge.folder / place).glob("*") if path.is_dir()):
+            found.append(_trial(kind, folder, challenge))
     return tuple(found)
 
 
-def _trial(kind: Kind, folder: Path, manifest: Manifest, suite: Suite) -> Trial:
+def _trial(kind: Kind, folder: Path, challenge: Challenge) -> Trial:
     sibling = overlay.reference if (overlay := read_overlay(folder)) is not None else ""
     if kind is not Kind.FLAW:
         return Trial(kind, folder.name, folder, sibling=sibling)
     expected = folder.name.partition("--")[0]
-    check = next((check.id for check in suite.checks if check.id.lower() == expected), "")
-    profile = expected if manifest.profile(expected) is not None else ""
+    check = next((check.id for check in challenge.suite.checks if check.id.lower() == expected), "")
+    profile = expected if challenge.manifest.profile(expected) is not None else ""
     if not check and not profile:
         raise CrucibleError(
             f"`{expected}` is neither a check nor a profile", where=f"{folder.parents[1].name}/flaws/{folder.name}",
