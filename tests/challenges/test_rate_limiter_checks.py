@@ -18,7 +18,7 @@ from support.memory_lab import EPOCH_NS, MS, MemoryLab, WallClock, in_virtual_ti
 
 from crucible.check import Finding, History, NotCausedError, Outcome
 from crucible.evidence import Evidence, FaultEvent, LoadBlock, Op, Recording, Request, Result, Traffic
-from crucible.judging import verdict
+from crucible.judging import judge as judging
 from crucible.judging.tradeoffs import Judgement
 from crucible.planning import challenges
 
@@ -576,14 +576,14 @@ def graded(name: str) -> Evidence:
     trips = tuple(Traffic("web", service, 4, 4, 1_000, 9_000, 9_000) for service in design.services)
     return build.evidence(
         challenge="rate-limiter", mode="full", profile="paid-quota", checks=tuple(CHECKS), recordings=tuple(recordings),
-        services=tuple(build.EVIDENCE.services[:1] if design.services else ()),
+        services=tuple(build.OWN.services[:1] if design.services else ()),
         declares={"on_store_outage": design.declares} if design.declares else {}, traffic=trips,
         load=tuple(build.block(rate, latency_us=((ms * 1_000, 600),)) for rate in (50, 200) for _ in range(3)),
     )  # fmt: skip
 
 
 def profiles(evidence: Evidence) -> dict[str, Judgement]:
-    return {fit.profile: fit.result for fit in verdict.judge(evidence, MANIFEST, SUITE, build.PRICES).fits}
+    return {fit.profile: fit.result for fit in judging.judge(evidence, MANIFEST, SUITE, build.PRICES).fits}
 
 
 @pytest.mark.parametrize("name", MISFITS)
@@ -605,10 +605,10 @@ def test_losing_answers_makes_no_design_fit(name: str, seed: int, share: float, 
     honest, rng = graded(name), Random(seed)
     recordings = tuple(
         replace(it, ops=tuple(lose(op, how) if rng.random() < share**3 else op for op in it.ops))
-        for it in honest.recordings
+        for it in honest.own.recordings
     )
-    load = tuple(_lose_slowest(block, lost**3) for block in honest.load)
-    found = profiles(replace(honest, recordings=recordings, load=load))
+    load = tuple(_lose_slowest(block, lost**3) for block in honest.own.load)
+    found = profiles(build.changed(honest, recordings=recordings, load=load))
     assert not {profile for profile in MISFITS[name][2] if found.get(profile) is Judgement.FITS}
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,8 +15,9 @@ from crucible.commands.compare import Wanted
 from crucible.commands.grade import Wanted as GradeWanted
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Evidence
-from crucible.judging import references, verdict
+from crucible.judging import references
 from crucible.judging.graded import Graded
+from crucible.judging.judge import judge
 from crucible.planning.names import UnknownNameError
 from crucible.planning.plan import Plan
 
@@ -49,7 +49,7 @@ class Bench:
         self.graded.append((request.folder.name, tuple(request.checks), request.profile))
         evidence = build.evidence()
         return Graded(
-            verdict.judge(evidence, build.MANIFEST, build.SUITE, build.PRICES),
+            judge(evidence, build.MANIFEST, build.SUITE, build.PRICES),
             evidence,
             build.MANIFEST,
             references.NONE,
@@ -145,7 +145,9 @@ def test_what_goes_wrong_says_with_which_design_and_leaves_no_comparison(bench: 
 def test_a_design_that_answers_nothing_is_unknown_and_not_equal(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def silent(plan: Plan, *_: object) -> Evidence:
         return (
-            replace(await bench._run(plan), load=()) if plan.solution.folder.name == "two" else await bench._run(plan)
+            build.changed(await bench._run(plan), load=())
+            if plan.solution.folder.name == "two"
+            else await bench._run(plan)
         )
 
     monkeypatch.setattr(compare, "run", silent)

@@ -16,13 +16,14 @@ from crucible.github import api as api_module
 from crucible.github import feedback
 from crucible.judging import comparison, verdict
 from crucible.judging.comparison import Against, Change, Comparison, Design, Row, Stand
+from crucible.judging.judge import judge
 from crucible.judging.shift import Ratio
 from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import GradeOutcome
 from crucible.report import comment
 
 REPOSITORY, COMMIT = "learner/limiter", "c" * 40
-VERDICT = verdict.judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
+VERDICT = judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
 
 
 def compared(change: Change, other: float = 2.0) -> Comparison:

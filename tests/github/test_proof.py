@@ -11,6 +11,7 @@ from support import evidence_builder as build
 
 from crucible.cli.main import main
 from crucible.judging import verdict
+from crucible.judging.judge import judge
 from crucible.planning import challenges
 
 COMMIT = "c" * 40
@@ -32,7 +33,7 @@ class Desk:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         evidence = build.evidence(suite=challenges.find(SLUG, {}, where="tests").digest, challenge=SLUG)
-        judged = verdict.judge(evidence, build.MANIFEST, build.SUITE, build.PRICES)
+        judged = judge(evidence, build.MANIFEST, build.SUITE, build.PRICES)
         self.result = folder / "result.json"
         self.result.write_bytes(verdict.to_json(judged))
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin:/bin")

@@ -93,7 +93,10 @@ def test_a_few_fast_errors_leave_the_slowest_percent_open_and_many_are_as_slow_a
 def test_what_spoils_a_block_is_said(
     steal: float, lag_us: int, network: float, pace: float, used: float, said: str | None
 ) -> None:
-    assert blocks.spoiled(steal, ((lag_us, 600),), network, pace, used, 2) == said
+    assert (
+        blocks.spoiled(steal=steal, lag_us=((lag_us, 600),), network_cpu=network, pace_us=pace, used=used, cores=2)
+        == said
+    )
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.sampled_from([50, 90, 99, 99.9]))

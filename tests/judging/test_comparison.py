@@ -11,8 +11,9 @@ from crucible.check import Measure, Outcome
 from crucible.errors import CrucibleError
 from crucible.judging import comparison
 from crucible.judging.comparison import Against, Change, Comparison, Observed
+from crucible.judging.judge import judge
 from crucible.judging.tradeoffs import Fit, Judgement
-from crucible.judging.verdict import Verdict, judge
+from crucible.judging.verdict import Verdict
 from crucible.planning.manifest import Axis
 
 AXES = {

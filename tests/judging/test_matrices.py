@@ -11,10 +11,11 @@ from support import evidence_builder as build
 from crucible.check import Check, Finding, Outcome, Suite
 from crucible.errors import CrucibleError
 from crucible.judging import matrices
+from crucible.judging.judge import judge
 from crucible.judging.matrices import Tried, Verified
 from crucible.judging.references import NONE, Reference, References
 from crucible.judging.tradeoffs import Judgement
-from crucible.judging.verdict import Verdict, judge
+from crucible.judging.verdict import Verdict
 from crucible.planning.manifest import Limit, Manifest, Profile
 from crucible.planning.trials import Kind, Trial, trials
 from crucible.report import render_matrices, render_verified

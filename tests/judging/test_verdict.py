@@ -10,6 +10,7 @@ from support import evidence_builder as build
 from crucible import schemas
 from crucible.check import Finding, History, Measure, Outcome
 from crucible.evidence import Evidence, Problem, Recording, Request
+from crucible.judging import judge as judging
 from crucible.judging import verdict
 from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import CheckResult, GradeOutcome, Verdict
@@ -18,7 +19,7 @@ OPEN_PROFILE: dict[str, Any] = {"profile": "public-api", "load": ()}
 
 
 def judge(evidence: Evidence, *checks: Any) -> Verdict:
-    return verdict.judge(evidence, build.MANIFEST, build.suite(*checks), build.PRICES)
+    return judging.judge(evidence, build.MANIFEST, build.suite(*checks), build.PRICES)
 
 
 def of(found: Verdict, check: str) -> CheckResult:
@@ -31,8 +32,8 @@ def saying(finding: Any) -> Any:
 
 
 def cut_short(kind: Any, evidence: Evidence = build.EVIDENCE) -> Evidence:
-    race = replace(evidence.recordings[1], problem=Problem(kind, "it took longer than 10 s"))
-    return replace(evidence, recordings=(evidence.recordings[0], race, evidence.recordings[2]))
+    race = replace(evidence.own.recordings[1], problem=Problem(kind, "it took longer than 10 s"))
+    return build.changed(evidence, recordings=(evidence.own.recordings[0], race, evidence.own.recordings[2]))
 
 
 def test_a_run_that_keeps_every_gate_and_fits_passes() -> None:
@@ -148,7 +149,7 @@ def test_a_check_that_was_not_asked_for_is_not_run_and_not_missed() -> None:
 def test_a_scenario_of_the_full_grade_is_not_missed_in_a_quick_one() -> None:
     scenarios = (build.CONTACT, replace(build.RACE, modes=frozenset({"full"})), build.STEADY)
     evidence = build.evidence(recordings=(build.PASSING[0], build.PASSING[2]))
-    found = verdict.judge(evidence, build.MANIFEST, build.suite(scenarios=scenarios), build.PRICES)
+    found = judging.judge(evidence, build.MANIFEST, build.suite(scenarios=scenarios), build.PRICES)
     assert of(found, "T-1").finding == Finding(Outcome.NOT_RUN, "only a full grade runs it")
     assert found.exit_code == 0
 

@@ -14,10 +14,11 @@ from crucible.check import Outcome
 from crucible.errors import CrucibleError, Fault
 from crucible.judging.comparison import Against, Change, Comparison, Design, Row, Stand
 from crucible.judging.graded import Graded
+from crucible.judging.judge import judge
 from crucible.judging.previous import Before
 from crucible.judging.shift import Ratio
 from crucible.judging.tradeoffs import Judgement
-from crucible.judging.verdict import GradeOutcome, Verdict, judge
+from crucible.judging.verdict import GradeOutcome, Verdict
 from crucible.planning.manifest import Manifest
 from crucible.report import comment, comparison_md, pointers, render_comparison, since_md
 from crucible.report.pointers import Pointer

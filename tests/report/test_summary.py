@@ -14,8 +14,8 @@ from support import golden, hostile
 from crucible.check import Finding, Measure, Outcome
 from crucible.evidence import ENDINGS, Evidence, FaultEvent, from_json
 from crucible.judging.graded import Graded
+from crucible.judging.judge import judge
 from crucible.judging.references import NONE
-from crucible.judging.verdict import judge
 from crucible.planning import challenges
 from crucible.planning.prices import read_prices
 from crucible.report import circumstances, render_summary
@@ -132,7 +132,9 @@ def test_the_largest_run_stays_within_the_budget() -> None:
     check = replace(build.HOLDS, slug=noise, promise=noise, hint=noise, judge=lambda history: finding)
     checks = [replace(check, id=f"{noise}{index}") for index in range(60)]
     evidence = hostile.wordy(build.evidence(checks=tuple(check.id for check in checks)), noise)
-    evidence = replace(evidence, notes=(noise,) * 200, timings=evidence.timings * 300, services=evidence.services * 300)
+    evidence = build.changed(
+        evidence, notes=(noise,) * 200, timings=evidence.timings * 300, services=evidence.own.services * 300
+    )
     text = render_summary(build.graded(evidence, judged_by=build.suite(*checks)))
     assert len(text.encode()) < BUDGET_BYTES
 

@@ -10,8 +10,8 @@ from support import golden, hostile
 
 from crucible.evidence import Evidence, from_json
 from crucible.judging.graded import Graded
+from crucible.judging.judge import judge
 from crucible.judging.references import NONE
-from crucible.judging.verdict import judge
 from crucible.planning import challenges
 from crucible.planning.manifest import Manifest
 from crucible.report import render_terminal

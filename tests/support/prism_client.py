@@ -17,11 +17,11 @@ from support import evidence_builder as build
 from crucible.errors import CrucibleError
 from crucible.github import api, collect, feedback, publish
 from crucible.github.feedback import Results, Settings
-from crucible.judging import verdict
+from crucible.judging.judge import judge
 from crucible.planning import challenges
 
 REPOSITORY = "octocat/Hello-World"
-VERDICT = verdict.judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
+VERDICT = judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
 PULL_REQUEST = {"pull_request": {"number": 1347, "head": {"sha": "6dcb09b5b57875f334f61aebed695e2e4193db5e"}}}
 RUN = {
     "workflow_run": {

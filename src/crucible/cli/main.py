@@ -98,7 +98,7 @@ def judge_command(evidence: Path, output: Path | None, prices: Path) -> None:
         from crucible import report
         from crucible.commands import grade, results
 
-        graded = grade.judge(evidence, os.environ, prices)
+        graded = grade.repeat(evidence, os.environ, prices)
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
             results.write_grade(graded, output)

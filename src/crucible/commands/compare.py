@@ -171,7 +171,7 @@ def _visits(designs: Sequence[_Design], setting: _Setting, logs: Path) -> list[l
                 with _named(design):
                     seen = run(_visit(design, setting, number), logs, setting.environ, _SILENT)
                     evidence = interruptible(seen)
-                if values := blocks.values(evidence.load[1:]):
+                if values := blocks.values(evidence.own.load[1:]):
                     found[index].append(values)
     return found
 

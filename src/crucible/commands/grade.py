@@ -11,8 +11,9 @@ from crucible import evidence
 from crucible.check import Mode
 from crucible.commands import results
 from crucible.errors import CrucibleError, Fault
-from crucible.judging import previous, references, verdict
+from crucible.judging import previous, references
 from crucible.judging.graded import Graded
+from crucible.judging.judge import judge
 from crucible.lab import leftovers
 from crucible.planning import challenges, yamlfile
 from crucible.planning.defaults import PRICES, Deadlines
@@ -82,20 +83,20 @@ def _grade(wanted: Wanted, environ: Mapping[str, str], progress: Progress) -> Gr
     private = (wanted.output, *wanted.private)
     try:
         facts = interruptible(run(plan, wanted.output / "logs", environ, progress, private))
-        judged = verdict.judge(facts, challenge.manifest, challenge.suite, prices)
-        graded = Graded(judged, facts, challenge.manifest, known, before)
+        verdict = judge(facts, challenge.manifest, challenge.suite, prices)
+        graded = Graded(verdict, facts, challenge.manifest, known, before)
         results.write_grade(graded, wanted.output, partial(_line, wanted.folder / "crucible.yaml"))
     finally:
         results.give_back(wanted.output)
     return graded
 
 
-def judge(path: Path, environ: Mapping[str, str], prices: Path = PRICES) -> Graded:
+def repeat(path: Path, environ: Mapping[str, str], prices: Path = PRICES) -> Graded:
     """Repeat the verdict from an `evidence.json` alone."""
     facts = evidence.from_json(path)
     challenge = challenges.find(facts.challenge, environ, where=str(path))
-    judged = verdict.judge(facts, challenge.manifest, challenge.suite, read_prices(prices))
-    return Graded(judged, facts, challenge.manifest, references.read(challenge.folder))
+    verdict = judge(facts, challenge.manifest, challenge.suite, read_prices(prices))
+    return Graded(verdict, facts, challenge.manifest, references.read(challenge.folder))
 
 
 def _line(path: Path, keys: tuple[str, ...]) -> int | None:

@@ -46,7 +46,7 @@ def write(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def write_grade(graded: Graded, output: Path, line: pointers.Line = lambda keys: None) -> None:
+def write_grade(graded: Graded, output: Path, line: pointers.LineOf = lambda keys: None) -> None:
     """Write the five files, each whole or not at all; `result.json` last, so that it never stands without the rest."""
     (output / "result.json").unlink(missing_ok=True)
     write(output / "evidence.json", evidence.to_json(graded.evidence))

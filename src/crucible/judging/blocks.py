@@ -26,8 +26,6 @@ REFERENCE_PACE_US = 40.0
 more and now less for the same work, by half and within seconds (31 to 64 were seen on one), and machines differ."""
 BUSY = 0.75
 """Share of the machine's cores; a design that uses more of them itself leaves the generator little time."""
-KNEE_P99_MS = 100.0
-"""What a rate is held with where the profile limits no latency."""
 KNEE_UNANSWERED = 0.001
 """Share of requests that may go unanswered at a rate that is held."""
 
@@ -46,7 +44,7 @@ class Knee:
     """What happened at `failed`, or why no such rate was found."""
 
 
-def spoiled(steal: float, lag_us: Counts, network_cpu: float, pace_us: float, used: float, cores: int) -> str | None:
+def spoiled(*, steal: float, lag_us: Counts, network_cpu: float, pace_us: float, used: float, cores: int) -> str | None:
     """Why a block says nothing of the design; None where it does. `used`: cores that design and services used."""
     if not pace_us:
         return "the machine's speed could not be seen"

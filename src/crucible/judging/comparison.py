@@ -20,8 +20,9 @@ from crucible.errors import CrucibleError, Fault
 from crucible.evidence import first_problem
 from crucible.judging import shift
 from crucible.judging.shift import Ratio
-from crucible.judging.tradeoffs import Judgement, number
+from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import GradeOutcome, Verdict
+from crucible.judging.words import number
 from crucible.planning.manifest import APART, Axis, Manifest
 
 SCHEMA: Literal[1] = 1

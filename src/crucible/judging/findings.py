@@ -6,37 +6,37 @@ from dataclasses import replace
 
 from pydantic import JsonValue
 
-from crucible.check import Check, Finding, History, Outcome, Suite
-from crucible.evidence import Evidence, Problem, Recording
+from crucible.check import Check, Finding, History, Mode, Outcome, Suite
+from crucible.evidence import Evidence, Part, Problem, Recording
 
 MOST_EXAMPLES = 3
 
 
-def find(check: Check, suite: Suite, evidence: Evidence) -> Finding:
-    """What is to be said of `check`. Never raises: a judge that does is an ERROR, and its author's."""
-    if check.id not in evidence.checks:
+def find(check: Check, suite: Suite, evidence: Evidence, part: Part) -> Finding:
+    """What is to be said of `check` in one part of the run. A judge that raises is an ERROR, and its author's."""
+    if check.id not in part.checks:
         return Finding(Outcome.NOT_RUN, "it was not asked for")
-    recordings = {recording.scenario: recording for recording in evidence.recordings}
-    due = due_scenarios(check, suite, evidence)
+    recordings = {recording.scenario: recording for recording in part.recordings}
+    due = due_scenarios(check, suite, evidence.mode)
     if not due:
         return Finding(Outcome.NOT_RUN, "only a full grade runs it")
     if missing := [name for name in due if name not in recordings]:
-        return Finding(Outcome.NOT_RUN, _why_missing(missing, evidence.recordings))
+        return Finding(Outcome.NOT_RUN, _why_missing(missing, part.recordings))
     seen = [recordings[name] for name in check.scenarios if name in recordings]
     for recording in seen:
         if recording.problem is not None and recording.problem.kind == "author":
             what = f"the scenario `{recording.scenario}` broke: {recording.problem.what}: the author's fault"
             return Finding(Outcome.ERROR, what)
-    return _weigh(check, _ask(check, history(seen, evidence)), seen)
+    return _weigh(check, _ask(check, history(seen, evidence, part)), seen)
 
 
-def due_scenarios(check: Check, suite: Suite, evidence: Evidence) -> tuple[str, ...]:
+def due_scenarios(check: Check, suite: Suite, mode: Mode) -> tuple[str, ...]:
     """The scenarios that the check rests on in this mode."""
     modes = {scenario.id: scenario.modes for scenario in suite.scenarios}
-    return tuple(name for name in check.scenarios if evidence.mode in modes[name])
+    return tuple(name for name in check.scenarios if mode in modes[name])
 
 
-def history(recordings: Sequence[Recording], evidence: Evidence) -> History:
+def history(recordings: Sequence[Recording], evidence: Evidence, part: Part) -> History:
     """The recordings as one: operations in the order of sending, events in the order of time."""
     facts: dict[str, JsonValue] = {}
     for recording in recordings:
@@ -47,9 +47,9 @@ def history(recordings: Sequence[Recording], evidence: Evidence) -> History:
             sorted((event for recording in recordings for event in recording.events), key=lambda event: event.at_ns)
         ),
         facts=facts,
-        attempts=evidence.attempts,
-        replicas=evidence.replicas,
-        services=tuple(service.name for service in evidence.services),
+        attempts=part.attempts,
+        replicas=part.replicas,
+        services=tuple(service.name for service in part.services),
         declares=dict(evidence.declares),
         problems=tuple(recording.problem for recording in recordings if recording.problem is not None),
         lag_ms=max((recording.lag_ms for recording in recordings), default=0.0),

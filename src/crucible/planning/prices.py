@@ -35,7 +35,7 @@ class Size(Seen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine(Size):
+class MachineSize(Size):
     """What the design's own processes run on."""
 
     __pydantic_config__ = _STRICT
@@ -84,7 +84,7 @@ class Prices:
 
     currency: str
     region: str
-    machines: tuple[Machine, ...]
+    machines: tuple[MachineSize, ...]
     services: dict[str, Service]
 
     @property

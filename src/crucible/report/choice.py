@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 from crucible.check import Measure
 from crucible.judging.graded import Graded
 from crucible.judging.references import References
-from crucible.judging.tradeoffs import Fit, interval
+from crucible.judging.tradeoffs import Fit
+from crucible.judging.words import interval
 from crucible.planning.manifest import Axis, Limit, Manifest, Profile
 from crucible.report import model
 from crucible.report.plot import COLOURS, SYMBOLS, Table, View, label, layout, to_json

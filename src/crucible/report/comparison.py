@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from crucible.judging.comparison import Against, Change, Comparison, Row, advice
-from crucible.judging.tradeoffs import number, words
+from crucible.judging.words import number, words
 from crucible.report.tables import cell, columns, heading
 from crucible.report.text import code_md, escape_md, plain
 

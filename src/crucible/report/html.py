@@ -15,8 +15,9 @@ from plotly.offline import get_plotlyjs
 
 from crucible.evidence import Evidence
 from crucible.judging.graded import Graded
-from crucible.judging.tradeoffs import Fit, interval, number
+from crucible.judging.tradeoffs import Fit
 from crucible.judging.verdict import GradeOutcome, Verdict
+from crucible.judging.words import interval, number
 from crucible.planning.manifest import Manifest
 from crucible.report import circumstances, model, standing
 from crucible.report.choice import MOST_FITS, choice, compared

@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 from crucible.evidence import LoadBlock
 from crucible.judging import blocks
 from crucible.judging.graded import Graded
-from crucible.judging.tradeoffs import LATENCY, knee_p99_ms, number
-from crucible.planning.manifest import Profile
+from crucible.judging.words import number
+from crucible.planning.manifest import LATENCY, Profile
 from crucible.report import model
 from crucible.report.choice import MOST_FITS
 from crucible.report.plot import COLOURS, DASHES, LOG, SYMBOLS, Table, View, layout, ms, to_json
@@ -24,9 +24,10 @@ def latencies(graded: Graded) -> tuple[View, ...]:
     views = []
     for fit in graded.verdict.fits[:MOST_FITS]:
         profile = graded.manifest.profile(fit.profile)
-        seen = graded.evidence.with_replicas(profile.replicas) if profile is not None else None
-        sent = [it for it in seen.load if profile and it.rate == profile.rate] if seen is not None else []
-        if profile is not None and sent:
+        part = graded.evidence.part(profile.replicas) if profile is not None else None
+        if profile is None or part is None:
+            continue
+        if sent := [block for block in part.load if block.rate == profile.rate]:
             views.append(_latency(profile, sent[: model.MOST_ROWS]))
     return tuple(views)
 
@@ -74,12 +75,12 @@ def _latency(profile: Profile, sent: Sequence[LoadBlock]) -> View:
 
 def rates(graded: Graded) -> tuple[View, ...]:
     """The 99th percentile at every rate that was offered, where a full grade looked for the knee."""
-    evidence = graded.evidence
-    profile = graded.manifest.profile(evidence.profile)
-    sent = sorted((*evidence.load, *evidence.ramp), key=lambda it: it.rate)[: model.MOST_LINES]
-    if profile is None or not evidence.ramp:
+    own = graded.evidence.own
+    profile = graded.manifest.profile(graded.evidence.profile)
+    sent = sorted((*own.load, *own.ramp), key=lambda it: it.rate)[: model.MOST_LINES]
+    if profile is None or not own.ramp:
         return ()
-    most = knee_p99_ms(profile)
+    most = profile.knee_p99_ms
     kinds = ["not counted" if it.spoiled else "held" if blocks.holds(it, most) else "not held" for it in sent]
     figure = go.Figure(layout=layout(340))
     looks = {"held": ("series-3", "circle"), "not held": ("series-2", "x"), "not counted": ("series-5", "square-open")}

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from crucible.check import Outcome
 from crucible.evidence import Evidence, Op
 from crucible.judging import contact
-from crucible.judging.tradeoffs import number
-from crucible.judging.tradeoffs import words as words  # for the templates, too
 from crucible.judging.verdict import CheckResult, GradeOutcome, Verdict
+from crucible.judging.words import number
+from crucible.judging.words import words as words
 from crucible.report.text import compact, plain
 
 MOST_ROWS = 10

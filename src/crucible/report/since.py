@@ -5,8 +5,8 @@ profiles, and positions on axes that are counted. `crucible compare` compares th
 """
 
 from crucible.judging.graded import Graded
-from crucible.judging.tradeoffs import interval, words
 from crucible.judging.verdict import Verdict
+from crucible.judging.words import interval, words
 from crucible.planning.manifest import Manifest
 from crucible.report.text import code_md, escape_md
 

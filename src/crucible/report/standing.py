@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from crucible.judging.graded import Graded
 from crucible.judging.references import YOURS, Ranked, ranking
-from crucible.judging.tradeoffs import Judgement, interval, number
+from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import Prediction, Verdict
+from crucible.judging.words import interval, number
 from crucible.planning.manifest import Manifest
 from crucible.report.model import MOST_LINES
 

@@ -8,8 +8,7 @@ from rich.text import Text
 
 from crucible.evidence import Evidence
 from crucible.judging.graded import Graded
-from crucible.judging.matrices import Table as Matrix
-from crucible.judging.matrices import Verified
+from crucible.judging.matrices import Matrix, Verified
 from crucible.judging.verdict import GradeOutcome, Verdict
 from crucible.planning.manifest import Manifest
 from crucible.report import circumstances, model, standing
