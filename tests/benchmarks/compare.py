@@ -17,7 +17,7 @@ from pathlib import Path
 from crucible.commands import compare
 from crucible.commands.compare import Wanted
 from crucible.judging import comparison
-from crucible.judging.comparison import Change, Observed, Row
+from crucible.judging.comparison import Change, Contrast, Observed
 from crucible.judging.shift import Ratio
 from crucible.planning import challenges
 
@@ -57,7 +57,7 @@ def main(runs: int = 20, work: int = 7_400) -> None:
         base = Path(shutil.copytree(reference, Path(place) / "base"))
         again = Path(shutil.copytree(reference, Path(place) / "copy"))
         more = variant(reference, Path(place) / "more", MORE.replace("WORK", str(work)))
-        told: dict[str, list[tuple[Row, ...]]] = {}
+        told: dict[str, list[tuple[Contrast, ...]]] = {}
         for run in range(runs):
             begun = time.monotonic()
             wanted = Wanted((base, again, more), Path(place) / "out", seed=run * 100, profile="paid-quota")

@@ -41,11 +41,11 @@ def test_a_block_without_any_answer_says_why_nothing_was_measured() -> None:
 
 def test_what_a_request_costs_is_reckoned_on_answers() -> None:
     silent = build.block(latency_us=((4_000, 300),), unanswered_us=((1_000, 300),))
-    assert measure("round_trips_per_check", *(silent,) * 3).value == 2
+    assert measure("round_trips_per_request", *(silent,) * 3).value == 2
     assert measure("cpu_s_per_1000", *(silent,) * 3).value == 1
     assert measure("store_cpu_s_per_1000", *(silent,) * 3).value == pytest.approx(0.2)
     assert measure("total_cpu_s_per_1000", *(silent,) * 3).value == pytest.approx(1.2)
-    assert measure("bytes_per_check", *(silent,) * 3).value == 300
+    assert measure("bytes_per_request", *(silent,) * 3).value == 300
     assert measure("memory_mb", *(silent,) * 3).value == 90
 
 

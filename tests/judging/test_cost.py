@@ -10,7 +10,7 @@ from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Traffic, Usage
 from crucible.judging import cost
 from crucible.planning import prices
-from crucible.planning.prices import Requests, Service, Storage
+from crucible.planning.prices import Requests, ServicePrices, Storage
 
 PER_KEY = Measure("bytes_per_key", 2_000, 2_000, 2_000, 100)
 
@@ -62,7 +62,9 @@ def test_what_is_kept_in_the_processes_takes_their_memory() -> None:
 
 def test_operations_that_are_paid_by_number_are_extrapolated_to_a_month() -> None:
     listed = build.PRICES.services | {
-        "s3": Service((), Storage(usd_per_gb_month=0, **build.SEEN), {"PUT": Requests(usd_per_million=5, **build.SEEN)})
+        "s3": ServicePrices(
+            (), Storage(usd_per_gb_month=0, **build.SEEN), {"PUT": Requests(usd_per_million=5, **build.SEEN)}
+        )
     }
     evidence = build.evidence(
         recordings=(), traffic=(Traffic("web", "s3", 1, 1, 1, 1, 1),),

@@ -66,10 +66,10 @@ def test_a_service_without_traffic_is_no_moving_part() -> None:
 
 
 def test_what_a_request_costs_comes_from_the_load_and_from_nothing_else() -> None:
-    found = position("round_trips_per_check")
+    found = position("round_trips_per_request")
     assert found is not None
     assert (found.value, found.samples) == (1.0, 1800)
-    assert position("round_trips_per_check", load=()) is None
+    assert position("round_trips_per_request", load=()) is None
     assert position("backing_services", load=()) is not None
 
 

@@ -12,7 +12,7 @@ from support import hostile
 
 from crucible.check import Outcome
 from crucible.errors import CrucibleError, Fault
-from crucible.judging.comparison import Against, Change, Comparison, Design, Row, Stand
+from crucible.judging.comparison import Against, Change, Comparison, Contrast, Design, Suitability
 from crucible.judging.graded import Graded
 from crucible.judging.judge import judge
 from crucible.judging.previous import Before
@@ -30,17 +30,17 @@ OUR_HTML = re.compile(r"\s*(</?(sub|details|summary)>[^<]*)+\s*|<!-- crucible-fe
 
 def design(name: str = "head", result: Judgement = Judgement.FITS, failed: tuple[str, ...] = ()) -> Design:
     outcome = GradeOutcome.FAILED if failed else GradeOutcome.PASSED
-    return Design(name, outcome, "all gates hold", failed, {"paid-quota": Stand(result, "because so")})
+    return Design(name, outcome, "all gates hold", failed, {"paid-quota": Suitability(result, "because so")})
 
 
-def row(axis: str, change: Change, base: float | None = 1.0, other: float | None = 2.0) -> Row:
-    return Row(axis, base, other, Ratio(2.0, 1.9, 2.1), Ratio(1.0, 0.98, 1.03), change)
+def row(axis: str, change: Change, base: float | None = 1.0, other: float | None = 2.0) -> Contrast:
+    return Contrast(axis, base, other, Ratio(2.0, 1.9, 2.1), Ratio(1.0, 0.98, 1.03), change)
 
 
 WORSE, SAME = row("latency_p99_ms", Change.WORSE), row("cpu_s_per_1000", Change.NOISE, other=1.01)
 
 
-def compared(*rows: Row, this: Design | None = None, base: Design | None = None) -> Comparison:
+def compared(*rows: Contrast, this: Design | None = None, base: Design | None = None) -> Comparison:
     one = Against(this or design(), rows)
     return Comparison(1, "1.0", "toy", "abc", "paid-quota", 1, "Example CPU", 6, base or design("base"), (one,))
 
@@ -154,8 +154,8 @@ def test_an_error_points_at_its_line() -> None:
 
 @pytest.mark.parametrize("text", hostile.TEXTS, ids=hostile.NAMES)
 def test_hostile_words_stay_words_in_every_markdown(text: str) -> None:
-    this = Design(text, GradeOutcome.FAILED, text, (text,), {text: Stand(Judgement.DOES_NOT, text)})
-    base = Design(text, GradeOutcome.PASSED, text, (), {text: Stand(Judgement.FITS, text)})
+    this = Design(text, GradeOutcome.FAILED, text, (text,), {text: Suitability(Judgement.DOES_NOT, text)})
+    base = Design(text, GradeOutcome.PASSED, text, (), {text: Suitability(Judgement.FITS, text)})
     found = replace(compared(replace(WORSE, axis=text), this=this, base=base), profile=text)
     verdict = replace(VERDICT, headline=text, challenge=text)
     earlier = replace(judged(Outcome.FAIL), fits=(replace(VERDICT.fits[0], profile=text, because=text),))

@@ -54,7 +54,7 @@ def test_the_verdict_comes_first() -> None:
 
 
 def test_a_narrow_terminal_loses_no_axis() -> None:
-    assert "round_trips_per_check" in shown(RUNS["pass"], width=80)
+    assert "round_trips_per_request" in shown(RUNS["pass"], width=80)
 
 
 def test_markup_in_an_answer_is_shown_not_obeyed() -> None:

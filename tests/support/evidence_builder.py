@@ -31,7 +31,7 @@ from crucible.judging.references import Reference, References, Stand
 from crucible.judging.tradeoffs import Judgement
 from crucible.planning.challenges import Challenge
 from crucible.planning.manifest import Axis, Kept, Limit, Manifest, Profile
-from crucible.planning.prices import MachineSize, Prices, Service, Storage, Tier
+from crucible.planning.prices import MachineSize, Prices, ServicePrices, Storage, Tier
 
 MS = 1_000_000
 
@@ -127,7 +127,7 @@ MANIFEST = Manifest(
     axes=(
         Axis("long_run_ratio", "allowed units per window, over the limit", "x the limit", "lower"),
         Axis("latency_p99_ms", "time to answer a check", "ms", "lower"),
-        Axis("round_trips_per_check", "round trips to services", "per check", "lower"),
+        Axis("round_trips_per_request", "round trips to services", "per check", "lower"),
         Axis("backing_services", "services to run", "services", "lower"),
         Axis("moving_parts", "services and process types", "parts", "lower"),
         Axis("cpu_s_per_1000", "CPU of the solution", "s per 1,000 checks", "lower"),
@@ -156,8 +156,10 @@ PRICES = Prices(
         MachineSize(name="large", vcpus=4, memory_gb=8, usd_per_month=50, **SEEN),
     ),
     services={
-        "redis": Service((Tier(name="cache", memory_gb=0.5, connections=100, usd_per_month=9, **SEEN),), None, {}),
-        "postgres": Service(
+        "redis": ServicePrices(
+            (Tier(name="cache", memory_gb=0.5, connections=100, usd_per_month=9, **SEEN),), None, {}
+        ),
+        "postgres": ServicePrices(
             (
                 Tier(name="db", memory_gb=1, connections=80, usd_per_month=12, **SEEN),
                 Tier(name="db-2", memory_gb=2, connections=190, usd_per_month=24, **SEEN),

@@ -52,7 +52,7 @@ class Telling(Progress, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Verification:
     """What was tried, and what is to be said of it."""
 
     challenge: Challenge
@@ -78,7 +78,7 @@ class _Setting:
     telling: Telling
 
 
-def verify(wanted: Wanted, environ: Mapping[str, str], telling: Telling) -> Outcome:
+def verify(wanted: Wanted, environ: Mapping[str, str], telling: Telling) -> Verification:
     """Grade and compare. Raises CrucibleError or UnknownNameError for what cannot be begun, InterruptedGradeError."""
     challenge = challenges.find(wanted.slug, environ, where="crucible verify")
     chosen = _chosen(trials(challenge), wanted.only)
@@ -89,10 +89,10 @@ def verify(wanted: Wanted, environ: Mapping[str, str], telling: Telling) -> Outc
     known = _stands(tried, challenge)
     whole = not wanted.only
     found = matrices.verified(tried, challenge.suite, challenge.manifest, known, whole=whole and wanted.mode == "full")
-    return Outcome(challenge, tried, known, found, whole)
+    return Verification(challenge, tried, known, found, whole)
 
 
-def publish(outcome: Outcome, wanted: Wanted) -> list[Path]:
+def publish(outcome: Verification, wanted: Wanted) -> list[Path]:
     """Write the matrices, and, after a full run of all references, where they stand, into the challenge's folder."""
     intro = (
         f"Written by `crucible verify {wanted.slug}`: {wanted.mode} grades of references, {wanted.repeat} each, and of "

@@ -37,7 +37,7 @@ class KeptResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Collected:
     """One repository: its first and its latest result on its default branch, as far as they are still kept."""
 
     repository: str
@@ -47,7 +47,7 @@ class Row:
     """Why there is no result."""
 
 
-def collect(client: Github, token: str, owner: str, prefix: str) -> Iterator[Row]:
+def collect(client: Github, token: str, owner: str, prefix: str) -> Iterator[Collected]:
     """A row for each repository of the owner whose name begins with `prefix`. Raises a CrucibleError."""
     with api.explained(owner):
         them = [it for it in client.get_user(owner).get_repos() if it.name.startswith(prefix)]
@@ -56,20 +56,20 @@ def collect(client: Github, token: str, owner: str, prefix: str) -> Iterator[Row
             with api.explained(repository.full_name):
                 yield _row(repository, token)
         except CrucibleError as error:
-            yield Row(repository.full_name, error=error.what)
+            yield Collected(repository.full_name, error=error.what)
 
 
-def _row(repository: Repository, token: str) -> Row:
+def _row(repository: Repository, token: str) -> Collected:
     kept = [
         it
         for it in repository.get_artifacts(name=ARTIFACT)
         if not it.expired and it.workflow_run.head_branch == repository.default_branch
     ]
     if not kept:
-        return Row(repository.full_name, error="no result is kept")
+        return Collected(repository.full_name, error="no result is kept")
     kept.sort(key=lambda it: it.created_at)
     first, last = _graded(kept[0], token), _graded(kept[-1], token)
-    return Row(repository.full_name, first if len(kept) > 1 else None, last)
+    return Collected(repository.full_name, first if len(kept) > 1 else None, last)
 
 
 def _graded(artifact: Artifact, token: str) -> KeptResult:
@@ -106,7 +106,7 @@ def _unusable(what: str) -> CrucibleError:
     return CrucibleError(what, where=ARTIFACT, fix="grade it again", fault=Fault.LEARNER)
 
 
-def line(row: Row) -> Line:
+def line(row: Collected) -> Line:
     before, after = row.before, row.after
     if after is None:
         return Line(row.repository, error=row.error)

@@ -104,8 +104,8 @@ def _costs(block: LoadBlock) -> dict[str, float]:
     return {
         "cpu_s_per_1000": processes,
         **({"store_cpu_s_per_1000": services, "total_cpu_s_per_1000": processes + services} if known else {}),
-        "round_trips_per_check": sum(block.round_trips.values()) / block.answered,
-        "bytes_per_check": sum(block.bytes_exchanged.values()) / block.answered,
+        "round_trips_per_request": sum(block.round_trips.values()) / block.answered,
+        "bytes_per_request": sum(block.bytes_exchanged.values()) / block.answered,
         "memory_mb": sum(block.memory_bytes[name] for name in block.process_cpu_s) / 1e6,
     }
 

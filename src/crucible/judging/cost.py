@@ -17,7 +17,7 @@ from crucible.check import Measure
 from crucible.evidence import LoadBlock, Part
 from crucible.judging.blocks import cpu_s_per_answer, good_at
 from crucible.planning.manifest import Kept
-from crucible.planning.prices import Prices, Service, Size
+from crucible.planning.prices import Prices, ServicePrices, Size
 
 AXIS = "monthly_cost_usd"
 ROOM, PLANNED = 1.3, 0.6
@@ -110,7 +110,7 @@ def _machines(run: _Run, stored: float, blocks: Sequence[LoadBlock], prices: Pri
     return Charge("machines", needed * machine.usd_per_month, why)
 
 
-def _service(name: str, service: Service, run: _Run, stored: float, blocks: Sequence[LoadBlock]) -> list[Charge]:
+def _service(name: str, service: ServicePrices, run: _Run, stored: float, blocks: Sequence[LoadBlock]) -> list[Charge]:
     memory = median(block.memory_bytes.get(name, 0) for block in blocks)
     in_memory = stored if service.storage is None else 0.0
     connections = sum(it.peak_connections for it in run.part.traffic if it.service == name)
@@ -127,7 +127,7 @@ def _service(name: str, service: Service, run: _Run, stored: float, blocks: Sequ
     return [*lines, *_requests(name, service, run)]
 
 
-def _requests(name: str, service: Service, run: _Run) -> Iterable[Charge]:
+def _requests(name: str, service: ServicePrices, run: _Run) -> Iterable[Charge]:
     """Operations that are paid by number, as many for each request as there were in the whole run."""
     for operation, count in _operations(run.part, name).items():
         price = service.requests.get(operation)

@@ -16,7 +16,7 @@ WEB = "web"
 OF_LOAD = frozenset(
     {
         "latency_p50_ms", LATENCY, "cpu_s_per_1000", "store_cpu_s_per_1000", "total_cpu_s_per_1000",
-        "round_trips_per_check", "bytes_per_check", "memory_mb", "monthly_cost_usd",
+        "round_trips_per_request", "bytes_per_request", "memory_mb", "monthly_cost_usd",
     }
 )  # fmt: skip
 """The axes that only blocks of load say anything of."""

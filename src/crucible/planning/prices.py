@@ -68,7 +68,7 @@ class Requests(Seen):
 
 
 @dataclass(frozen=True)
-class Service:
+class ServicePrices:
     """Tiers from the cheapest on (none: there is no floor), storage, and operations that are paid by number."""
 
     __pydantic_config__ = _STRICT
@@ -85,7 +85,7 @@ class Prices:
     currency: str
     region: str
     machines: tuple[MachineSize, ...]
-    services: dict[str, Service]
+    services: dict[str, ServicePrices]
 
     @property
     def entries(self) -> list[Seen]:

@@ -19,7 +19,7 @@ _WORST_FIRST = (Outcome.ERROR, Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.NOT_R
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CheckRow:
     """A check in the table: what it is, how it came out, and one sentence."""
 
     name: str
@@ -29,7 +29,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TimelineStep:
     """An operation of a timeline."""
 
     moment: str
@@ -47,17 +47,17 @@ class Detail:
     outcome: Outcome
     promise: str
     what: str
-    steps: tuple[Step, ...]
+    steps: tuple[TimelineStep, ...]
     hint: str
     again: str
     """The command that repeats it."""
 
 
-def rows(verdict: Verdict) -> tuple[Row, ...]:
+def rows(verdict: Verdict) -> tuple[CheckRow, ...]:
     """At most ten checks, the worst ones, in the suite's order."""
     worst = sorted(verdict.checks, key=lambda check: _WORST_FIRST.index(check.finding.outcome))[:MOST_ROWS]
     return tuple(
-        Row(check.name, "gate" if check.gate else "measure", check.finding.outcome, _sentence(check))
+        CheckRow(check.name, "gate" if check.gate else "measure", check.finding.outcome, _sentence(check))
         for check in verdict.checks
         if check in worst
     )
@@ -87,14 +87,14 @@ def details(verdict: Verdict) -> tuple[Detail, ...]:
     )
 
 
-def first_requests(verdict: Verdict, evidence: Evidence) -> tuple[Step, ...]:
+def first_requests(verdict: Verdict, evidence: Evidence) -> tuple[TimelineStep, ...]:
     """The contact's first three requests, where nothing else could be graded because of them."""
     if verdict.outcome is not GradeOutcome.FAILED or verdict.fit is not None:
         return ()
     return timeline(contact.requests(evidence)[:3])
 
 
-def timeline(ops: Sequence[Op]) -> tuple[Step, ...]:
+def timeline(ops: Sequence[Op]) -> tuple[TimelineStep, ...]:
     """At most three operations, timed in ms from the first."""
     if not ops:
         return ()
@@ -134,11 +134,13 @@ def _sentence(check: CheckResult) -> str:
     return f"{plain(finding.what, 160).rstrip('.')} ({evidence_line(finding.evidence)})"
 
 
-def _step(op: Op, moment: str) -> Step:
+def _step(op: Op, moment: str) -> TimelineStep:
     body = "" if op.request.body is None else " " + plain(compact(op.request.body), 120)
     asked = f"{plain(op.request.method, 10)} {plain(op.request.path, 80)}{body}"
     reply = "" if op.reply is None else " " + plain(compact(op.reply), 160)
     answer = plain(op.error or "no answer", 160) if op.status is None else f"{op.status}{reply}"
     if op.status is not None and op.error:
         answer += f", {plain(op.error, 120)}"
-    return Step(moment, plain(op.target, 20), asked, f"{answer} ({(op.received_ns - op.sent_ns) / 1e6:,.1f} ms)")
+    return TimelineStep(
+        moment, plain(op.target, 20), asked, f"{answer} ({(op.received_ns - op.sent_ns) / 1e6:,.1f} ms)"
+    )

@@ -128,7 +128,7 @@ def _details(verdict: Verdict, console: Console) -> None:
             console.print(Padding(table, (0, 0, 0, 2)))
 
 
-def _steps(steps: Iterable[model.Step], console: Console) -> None:
+def _steps(steps: Iterable[model.TimelineStep], console: Console) -> None:
     table = columns("", "", "")
     for step in steps:
         table.add_row(Text(step.moment), cell(step.target), cell(step.asked))
