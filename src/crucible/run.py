@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from random import Random
+from traceback import extract_tb
 from typing import Protocol
 
 import psutil
 
 from crucible import __version__
 from crucible.check import Scenario
-from crucible.errors import CrucibleError, Fault
+from crucible.errors import CrucibleError, Fault, place_in_suite
 from crucible.evidence import (
     Evidence,
     LoadBlock,
@@ -215,8 +216,16 @@ async def _record(plan: Plan, lab: RunningLab, scenario: Scenario, observer: Obs
         except CrucibleError:
             raise
         except Exception as error:  # a scenario is somebody else's code, and any failure in it is theirs
-            problem = Problem("author", f"{scenario.id} raised {type(error).__name__}: {error}")
+            problem = Problem("author", f"{scenario.id} raised {type(error).__name__}{place_in_suite(error)}: {error}")
+            _log(scenario, error, lab.logs / "suite.log")
     return observer.recording(problem)
+
+
+def _log(scenario: Scenario, error: Exception, path: Path) -> None:
+    """Append where the exception came through: places alone, since a suite's own lines are nobody's to read."""
+    frames = "".join(f"  {it.filename}:{it.lineno} in {it.name}\n" for it in extract_tb(error.__traceback__))
+    with path.open("a", encoding="utf-8", errors="replace") as target:
+        target.write(f"{scenario.id} raised {type(error).__name__}: {error}\n{frames}")
 
 
 def machine() -> Machine:

@@ -24,9 +24,12 @@ def test_the_median_of_the_blocks_counts_and_the_extremes_are_its_interval() -> 
     assert measure("latency_p99_ms", late(9), late(4), late(30)) == Measure("latency_p99_ms", 9, 4, 30, 1800)
 
 
-def test_fewer_than_three_good_blocks_say_nothing() -> None:
+def test_fewer_than_three_good_blocks_say_nothing_but_what_was_counted() -> None:
     bad = replace(late(4), spoiled="another machine took 9% of this one's time")
-    assert blocks.measures((late(4), late(4), bad), 200) == ()
+    counts = {"round_trips_per_request", "bytes_per_request"}
+    assert {measure.axis for measure in blocks.measures((late(4), late(4), bad), 200)} == counts
+    assert set(blocks.values([bad])) == counts
+    assert blocks.measures((late(4), late(4)), 200) == ()
     assert blocks.why_none((late(4), late(4), bad), 200) == (
         "1 of 3 blocks of load were spoiled: another machine took 9% of this one's time"
     )

@@ -1,7 +1,9 @@
 """What is said of a run, and which exit code goes with it."""
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from crucible.judging import judge as judging
 from crucible.judging import verdict
 from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import CheckResult, GradeOutcome, Verdict
+from crucible.planning import challenges
 
 OPEN_PROFILE: dict[str, Any] = {"profile": "public-api", "load": ()}
 
@@ -78,6 +81,28 @@ def test_a_judge_that_raises_is_the_authors_fault() -> None:
     found = judge(build.evidence(), replace(build.HOLDS, judge=broken))
     assert (found.outcome, found.exit_code) == (GradeOutcome.ERROR, 3)
     assert of(found, "T-1").finding.what == "the judge of T-1 raised KeyError: 'limit': the author's fault"
+
+
+def test_a_judge_that_raises_in_a_suite_says_on_which_line(tmp_path: Path) -> None:
+    (tmp_path / "toy" / "hidden").mkdir(parents=True)
+    (tmp_path / "toy" / "hidden" / "races.py").write_text("def broken(history):\n    return [][3]\n")
+    text = "from crucible.check import Suite\nfrom .races import broken\n\nSUITE = Suite((), ())\n"
+    (tmp_path / "toy" / "hidden" / "checks.py").write_text(text)
+    suite = challenges.Challenge(tmp_path / "toy", build.MANIFEST).suite
+    assert suite.checks == ()
+    broken = sys.modules["crucible_suite_toy.races"].broken
+    found = judge(build.evidence(), replace(build.HOLDS, judge=broken))
+    assert "raised IndexError at hidden/races.py:2: list index out of range" in of(found, "T-1").finding.what
+
+
+def test_a_measure_on_no_axis_of_the_challenge_is_the_authors_fault_and_not_dropped() -> None:
+    measure = Measure("long_run_ration", 1, 1, 1, 50)
+    found = judge(build.evidence(), saying(Finding(Outcome.PASS, "fine", (), (measure,), {"n": 1})))
+    assert (of(found, "T-1").finding.outcome, found.exit_code) == (Outcome.ERROR, 3)
+    assert of(found, "T-1").finding.what == (
+        "the judge of T-1 measures `long_run_ration`, which is no axis of the manifest; is `long_run_ratio` meant?: "
+        "the author's fault"
+    )
 
 
 def test_an_error_outranks_a_failed_gate() -> None:

@@ -3,13 +3,26 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 
 from pydantic import JsonValue
 
 from crucible.check import Check, Finding, History, Mode, Outcome, Suite
+from crucible.errors import place_in_suite
 from crucible.evidence import Evidence, Part, Problem, Recording
 
 MOST_EXAMPLES = 3
+
+
+def on_axes(check: Check, finding: Finding, axes: Sequence[str]) -> Finding:
+    """The finding; an ERROR where it measures what is no axis of the challenge, and would be dropped."""
+    for measure in finding.measures:
+        if measure.axis not in axes:
+            close = get_close_matches(measure.axis, axes, n=1)
+            hint = f"; is `{close[0]}` meant?" if close else ""
+            what = f"the judge of {check.id} measures `{measure.axis}`, which is no axis of the manifest{hint}"
+            return Finding(Outcome.ERROR, f"{what}: the author's fault")
+    return finding
 
 
 def find(check: Check, suite: Suite, evidence: Evidence, part: Part) -> Finding:
@@ -62,7 +75,7 @@ def _ask(check: Check, seen: History) -> Finding:
         finding = check.judge(seen)
         complaint = _complaint(finding)
     except Exception as error:  # the judge is the author's code, and any failure in it is theirs
-        complaint = f"raised {type(error).__name__}: {error}"
+        complaint = f"raised {type(error).__name__}{place_in_suite(error)}: {error}"
     if complaint is not None:
         return Finding(Outcome.ERROR, f"the judge of {check.id} {complaint}: the author's fault")
     return replace(finding, examples=finding.examples[:MOST_EXAMPLES])

@@ -61,7 +61,9 @@ def judge(evidence: Evidence, manifest: Manifest, suite: Suite, prices: Prices) 
 
 
 def _checks(case: _Case, part: Part) -> tuple[CheckResult, ...]:
-    return tuple(_result(check, findings.find(check, case.suite, case.evidence, part)) for check in case.suite.checks)
+    axes = [axis.id for axis in case.manifest.axes]
+    found = [(check, findings.find(check, case.suite, case.evidence, part)) for check in case.suite.checks]
+    return tuple(_result(check, findings.on_axes(check, finding, axes)) for check, finding in found)
 
 
 def _profiles(case: _Case, checks: Sequence[CheckResult]) -> tuple[_Judged, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from crucible.check import Suite
-from crucible.errors import CrucibleError, Fault
+from crucible.errors import SUITES, CrucibleError, Fault, place_in_suite
 from crucible.planning.manifest import Manifest, read_manifest
 from crucible.planning.names import nearest
 
@@ -116,7 +116,7 @@ def _load_suite(challenge: Path) -> Suite:
         module = _import(path)
     except Exception as error:  # the suite is somebody else's code, and any failure in it is theirs
         raise CrucibleError(
-            f"the suite cannot be imported: {type(error).__name__}: {error}",
+            f"the suite cannot be imported: {type(error).__name__}{place_in_suite(error)}: {error}",
             where=where, fix="mend hidden/checks.py", fault=Fault.AUTHOR,
         ) from error  # fmt: skip
     suite = getattr(module, "SUITE", None)
@@ -135,7 +135,7 @@ def _load_suite(challenge: Path) -> Suite:
 def _import(path: Path) -> ModuleType:
     """Import `path` as a module of a package of its own, so that a suite may be several files (`from .x import y`)."""
     folder = path.parent
-    package = f"crucible_suite_{folder.parent.name.replace('-', '_')}"
+    package = f"{SUITES}{folder.parent.name.replace('-', '_')}"
     for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
         del sys.modules[name]
     parent = sys.modules[package] = ModuleType(package)

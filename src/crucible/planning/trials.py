@@ -6,6 +6,7 @@ from pathlib import Path
 
 from crucible.errors import CrucibleError, Fault
 from crucible.planning.challenges import Challenge
+from crucible.planning.names import nearest
 from crucible.planning.overlays import read_overlay
 
 
@@ -37,12 +38,34 @@ class Trial:
 
 
 def trials(challenge: Challenge) -> tuple[Trial, ...]:
-    """Everything in the challenge's folders, in the order of their names."""
+    """Everything in the challenge's folders, in the order of their names. Raises a CrucibleError for names in suite and
+    manifest that mean nothing."""
+    _check_names(challenge)
     found = []
     for kind, place in FOLDERS.items():
         for folder in sorted(path for path in (challenge.folder / place).glob("*") if path.is_dir()):
             found.append(_trial(kind, folder, challenge))
     return tuple(found)
+
+
+def _check_names(challenge: Challenge) -> None:
+    """Axes that checks say they measure, and references that profiles are intended for."""
+    axes = [axis.id for axis in challenge.manifest.axes]
+    for check in challenge.suite.checks:
+        for axis in check.axes:
+            if axis not in axes:
+                what = f"{check.id} says that it measures `{axis}`, which is no axis of the manifest"
+                raise CrucibleError(
+                    what, where=f"{challenge.folder.name}/hidden", fix=nearest(axis, axes), fault=Fault.AUTHOR
+                )
+    references = sorted(path.name for path in (challenge.folder / "references").glob("*") if path.is_dir())
+    for profile in challenge.manifest.profiles:
+        if profile.intended and profile.intended not in references:
+            what = f"profile `{profile.id}` is intended for `{profile.intended}`, which is no reference"
+            where = f"{challenge.folder.name}/challenge.yaml"
+            raise CrucibleError(
+                what, where=where, fix=nearest(profile.intended, references, "(there are none)"), fault=Fault.AUTHOR
+            )
 
 
 def _trial(kind: Kind, folder: Path, challenge: Challenge) -> Trial:
