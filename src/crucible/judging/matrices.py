@@ -8,14 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crucible.check import Outcome, Suite
-from crucible.judging import separation
-from crucible.judging.references import References, ranking
+from crucible.judging import separation, standings
+from crucible.judging.references import References
+from crucible.judging.standings import Matrix
 from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import Verdict
-from crucible.judging.words import number, words
+from crucible.judging.words import words
 from crucible.planning.manifest import Manifest
 from crucible.planning.trials import Kind, Trial
 
+LATER = (
+    "whether every check has a flaw that it catches",
+    "whether the profiles tell the references apart, and by enough",
+)
 UNSURE = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE)
 
 
@@ -30,13 +35,6 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Verified:
     """What is to be said of a suite."""
 
@@ -47,6 +45,8 @@ class Verified:
     """What was inconclusive and therefore neither holds nor fails, one sentence each."""
     tally: str
     """How many outcomes were expected, and how many of them came, in one sentence."""
+    later: tuple[str, ...] = ()
+    """What only a full run of everything asks, where this was none."""
 
 
 def verified(tried: Sequence[Tried], suite: Suite, manifest: Manifest, known: References, *, whole: bool) -> Verified:
@@ -59,15 +59,17 @@ def verified(tried: Sequence[Tried], suite: Suite, manifest: Manifest, known: Re
     for one in flaws:
         complaints += _missed(one, known)
     if whole:
-        complaints += _unguarded([it.trial for it in tried], suite)
+        complaints += _unguarded([it.trial for it in tried], suite, manifest)
         complaints += separation.complaints(known, manifest)
     tables = [
         _gates(good, suite),
         _caught(flaws),
-        *([_profiles(known, manifest), _margins(known, manifest)] if any(map(_is_reference, good)) else []),
+        *(standings.tables(known, manifest) if any(map(_is_reference, good)) else ()),
     ]
     shown = tuple(table for table in tables if table.rows)
-    return Verified(shown, tuple(complaints), tuple(_open(tried)), _tally(good, flaws, manifest))
+    return Verified(
+        shown, tuple(complaints), tuple(_open(tried)), _tally(good, flaws, manifest), () if whole else LATER
+    )
 
 
 def holds(trial: Trial, verdict: Verdict, manifest: Manifest) -> bool:
@@ -148,6 +150,9 @@ def _hit(trial: Trial, verdict: Verdict) -> tuple[bool, str]:
     fit = next((it for it in verdict.fits if it.profile == trial.profile), None)
     if fit is None:
         return False, "the profile was not judged"
+    failed = [it.name for it in verdict.checks if it.gate and it.finding.outcome is Outcome.FAIL]
+    if failed:
+        return False, f"a gate failed, so no limit of the profile is proven: {failed[0]}"
     return fit.result is Judgement.DOES_NOT, f"{words(fit.result)}: {fit.because}"
 
 
@@ -181,49 +186,17 @@ def _missed(tried: Tried, known: References) -> list[str]:
     return found
 
 
-def _unguarded(there: Sequence[Trial], suite: Suite) -> list[str]:
-    """Checks without a flaw; a measure may have one that misses a profile instead."""
+def _unguarded(there: Sequence[Trial], suite: Suite, manifest: Manifest) -> list[str]:
+    """Checks without a flaw; a measure may have one that misses a profile instead, and needs none where no profile
+    limits what it measures."""
+    limited = {axis for profile in manifest.profiles for axis in profile.limits}
     caught = {trial.check for trial in there}
     profiles = any(trial.profile for trial in there)
     return [
         f"check {check.id} has no flaw: add flaws/{check.id.lower()}--<mistake>, with that one mistake"
         for check in suite.checks
-        if check.id not in caught and (check.gate or not profiles)
+        if check.id not in caught and (check.gate or not (profiles or (check.axes and limited.isdisjoint(check.axes))))
     ]
-
-
-def _profiles(known: References, manifest: Manifest) -> Matrix:
-    rows = []
-    for profile in manifest.profiles:
-        stands = known.of(profile.id)
-        ranked = [it.name for it in ranking(separation.nobody(profile), known, manifest)]
-        cells = []
-        for reference in known.references:
-            stand = stands.get(reference.name)
-            word = "–" if stand is None else words(stand.result)
-            cells.append(f"{word} ({ranked.index(reference.name) + 1}.)" if reference.name in ranked else word)
-        rows.append((profile.id, profile.intended or "–", *cells))
-    header = ("profile", "meant for", *(reference.name for reference in known.references))
-    return Matrix("Profiles and references (place among those that fit)", header, tuple(rows))
-
-
-def _margins(known: References, manifest: Manifest) -> Matrix:
-    rows = []
-    for profile in manifest.profiles:
-        for axis, limit in profile.limits.items():
-            cells = []
-            for reference in known.references:
-                stand = known.of(profile.id).get(reference.name)
-                measure = next((it for it in stand.positions if it.axis == axis), None) if stand else None
-                cells.append("–" if measure is None else _spread(measure.value, measure.low, measure.high))
-            bound = f"≤ {number(limit.at_most)}" if limit.at_most is not None else f"≥ {number(limit.at_least or 0)}"
-            rows.append((f"{profile.id}: {axis} {bound}", *cells))
-    header = ("limit", *(reference.name for reference in known.references))
-    return Matrix("Limits, and where the references stand", header, tuple(rows))
-
-
-def _spread(value: float, low: float, high: float) -> str:
-    return number(value) if low == high else f"{number(value)} ({number(low)} to {number(high)})"
 
 
 def _open(tried: Sequence[Tried]) -> list[str]:

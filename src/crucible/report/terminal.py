@@ -8,7 +8,8 @@ from rich.text import Text
 
 from crucible.evidence import Evidence
 from crucible.judging.graded import Graded
-from crucible.judging.matrices import Matrix, Verified
+from crucible.judging.matrices import Verified
+from crucible.judging.standings import Matrix
 from crucible.judging.verdict import GradeOutcome, Verdict
 from crucible.planning.manifest import Manifest
 from crucible.report import circumstances, model, standing
@@ -64,6 +65,8 @@ def render_matrices(found: Verified, console: Console) -> None:
         console.print(Text(plain(found.tally, 300)))
     if not found.complaints:
         console.print(Text("everything that was looked at holds", style="bold green"))
+    if found.later:
+        console.print(Text(f"only a full run of everything asks {', and '.join(found.later)}"))
 
 
 def _stacked(wide: Matrix) -> Group:
