@@ -11,6 +11,7 @@ import yaml
 
 from crucible.commands import scaffold
 from crucible.github import actions, settings
+from crucible.planning import challenges
 
 ROOT = Path(__file__).parent.parent
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -78,7 +79,9 @@ def test_the_callable_workflow_has_the_services_of_a_generated_one() -> None:
         yaml.safe_load(text)["jobs"]["grade"]["services"]
         for text in (
             (ROOT / ".github/workflows/grade.yml").read_text(),
-            scaffold.render("rate-limiter")[scaffold.WORKFLOWS / "grade.yml"].decode(),
+            scaffold.render(challenges.find("rate-limiter", {}, where="tests"))[
+                scaffold.WORKFLOWS / "grade.yml"
+            ].decode(),
         )
     )
     assert ours == theirs

@@ -39,7 +39,7 @@ def graded(folder: Path, *arguments: str, **environment: str) -> Finished:
 def refused(folder: Path) -> str:
     """What is said of a solution that cannot be read, which is its author's fault."""
     with pytest.raises(CrucibleError) as caught:
-        read_solution(folder)
+        read_solution(folder, {})
     assert caught.value.exit_code == 1
     return explain(caught.value)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
-from support.evidence_builder import EVIDENCE, block, op, recording
+from support.evidence_builder import EVIDENCE, block, changed, full, op, recording
 
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Evidence, FaultEvent, Problem, from_json, json_schema, to_json
@@ -31,7 +31,7 @@ def again(evidence: Evidence, folder: Path) -> Evidence:
 
 def answered(body: bytes) -> Evidence:
     """Evidence of one request that was answered so."""
-    return replace(EVIDENCE, recordings=(recording("race", (op(reply=parse(body)),)),))
+    return changed(EVIDENCE, recordings=(recording("race", (op(reply=parse(body)),)),))
 
 
 def nested(depth: int) -> bytes:
@@ -41,7 +41,7 @@ def nested(depth: int) -> bytes:
 def test_a_whole_run_is_the_same_when_read_again(tmp_path: Path) -> None:
     full = recording("race", (op(), op(5, status=None)), Problem("budget", "late"), key="k", limits=[1, 2.5, None])
     events = (FaultEvent("died", "web.0", 7, None, {"status": -9}), FaultEvent("slow", "redis", 1, 2, {"ms": 5}))
-    evidence = replace(EVIDENCE, recordings=(replace(full, events=events),), notes=("a note",))
+    evidence = changed(EVIDENCE, recordings=(replace(full, events=events),), notes=("a note",))
     assert again(evidence, tmp_path) == evidence
 
 
@@ -50,7 +50,7 @@ def test_any_json_that_is_kept_is_kept_as_it_is(tmp_path_factory: pytest.TempPat
     evidence = answered(json.dumps(value).encode())
     assert again(evidence, tmp_path_factory.getbasetemp()) == evidence
     if can_be_kept(value):
-        assert evidence.recordings[0].ops[0].reply == value
+        assert evidence.own.recordings[0].ops[0].reply == value
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_a_number_that_cannot_have_been_measured_is_refused_with_its_place(
     tmp_path: Path, name: str, value: float
 ) -> None:
     path = tmp_path / "evidence.json"
-    written = json.loads(to_json(replace(EVIDENCE, load=(block(),))))
-    written["load"][0][name] = value
+    written = json.loads(to_json(changed(EVIDENCE, load=(block(),))))
+    written["parts"][0]["load"][0][name] = value
     path.write_text(json.dumps(written))
     with pytest.raises(CrucibleError, match=rf"load\.0\.{name}: "):
         from_json(path)
@@ -147,3 +147,13 @@ def test_a_number_that_cannot_have_been_measured_is_refused_with_its_place(
 
 def test_the_schema_knows_every_field() -> None:
     assert set(cast(dict[str, object], json_schema()["properties"])) == set(json.loads(to_json(EVIDENCE)))
+
+
+def test_evidence_of_an_earlier_version_has_the_fields_of_its_first_part_as_its_own(tmp_path: Path) -> None:
+    run = full()
+    said = json.loads(to_json(run))
+    own, other = said.pop("parts")
+    for name in ("services", "timings", "ramp", "notes", "bypasses"):
+        del other[name]
+    (tmp_path / "evidence.json").write_text(json.dumps({**said, **own, "parts": [other]}))
+    assert from_json(tmp_path / "evidence.json") == run

@@ -89,7 +89,7 @@ class Graded:
 
     def events(self, kind: str) -> set[str]:
         """To whom it happened."""
-        return {event.subject for it in self.evidence.recordings for event in it.events if event.kind == kind}
+        return {event.subject for it in self.evidence.own.recordings for event in it.events if event.kind == kind}
 
 
 def results(folder: Path, done: Finished) -> Graded:

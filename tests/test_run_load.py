@@ -11,18 +11,19 @@ from support.solutions import GOOD, temporary_folder, write_solution
 
 from crucible.check import Suite
 from crucible.evidence import Evidence
-from crucible.judging import blocks, verdict
-from crucible.planning.challenges import folder_of
+from crucible.judging import blocks
+from crucible.judging.judge import judge
+from crucible.planning import challenges
+from crucible.planning.manifest import KNEE_P99_MS
 from crucible.planning.plan import LoadPlan, Plan, make_plan
 from crucible.planning.prices import read_prices
 from crucible.planning.solution import read_solution
-from crucible.planning.suite import load_suite
 from crucible.run import run
 
 pytestmark = pytest.mark.machine
 
-CHALLENGE = folder_of("rate-limiter", where="tests")
-SUITE = load_suite(CHALLENGE)
+CHALLENGE = challenges.find("rate-limiter", {}, where="tests")
+SUITE = CHALLENGE.suite
 CONTACT = Suite(tuple(scenario for scenario in SUITE.scenarios if scenario.phase == "contact"), ())
 
 
@@ -39,12 +40,15 @@ def folder() -> Iterator[Path]:
         yield path
 
 
-def offered(folder: Path, load: LoadPlan, program: str = GOOD, **changes: object) -> Evidence:
+def offered(
+    folder: Path, load: LoadPlan, program: str = GOOD, challenge: challenges.Challenge = CHALLENGE, **changes: object
+) -> Evidence:
     """What a run records that makes contact, offers `load`, and does nothing else."""
-    solution = read_solution(write_solution(folder / "s", program))
+    solution = read_solution(write_solution(folder / "s", program), {})
+    solution = replace(solution, challenge=challenge)
     plan = replace(make_plan(solution, CONTACT, seed=1, profile="side-project"), load=load, **changes)  # type: ignore[arg-type]
     environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "XDG_CACHE_HOME": str(folder), "TMPDIR": str(folder)}
-    return asyncio.run(run(plan, CHALLENGE, folder / "logs", environ, Silent()))
+    return asyncio.run(run(plan, folder / "logs", environ, Silent()))
 
 
 def test_blocks_say_what_was_offered_what_came_of_it_and_what_it_took(
@@ -52,8 +56,8 @@ def test_blocks_say_what_was_offered_what_came_of_it_and_what_it_took(
 ) -> None:
     monkeypatch.setattr(blocks, "spoiled", lambda *_: None)  # this machine may be busy with other things
     evidence = offered(folder, LoadPlan((60.0,), 3, 1.0, ramp=False))
-    assert [block.rate for block in evidence.load if block.spoiled is None] == [60] * 3
-    for block in evidence.load:
+    assert [block.rate for block in evidence.own.load if block.spoiled is None] == [60] * 3
+    for block in evidence.own.load:
         assert block.answered + block.unanswered == sum(block.outcomes.values()) > 30
         assert set(block.outcomes) <= {"allowed", "refused"}
         assert block.process_cpu_s["web"] > 0
@@ -61,9 +65,9 @@ def test_blocks_say_what_was_offered_what_came_of_it_and_what_it_took(
         assert (block.service_cpu_s, block.round_trips) == ({}, {})
         assert 0.9 < block.seconds < 1.5
         assert 1 < block.pace_us < 5_000
-    found = {measure.axis: measure for measure in blocks.measures(evidence.load, 60)}
+    found = {measure.axis: measure for measure in blocks.measures(evidence.own.load, 60)}
     assert 0 < found["latency_p50_ms"].value < 100
-    assert {recording.scenario for recording in evidence.recordings} == {"contact", "load"}
+    assert {recording.scenario for recording in evidence.own.recordings} == {"contact", "load"}
 
 
 def test_a_ramp_ends_where_the_design_no_longer_keeps_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +75,7 @@ def test_a_ramp_ends_where_the_design_no_longer_keeps_up(folder: Path, monkeypat
     monkeypatch.setattr("crucible.load.offer.RAMP_S", 0.5)
     slow = GOOD.replace("status, body = check(self.body())", "time.sleep(0.016); status, body = check(self.body())")
     evidence = offered(folder, LoadPlan((30.0,), 3, 1.0, ramp=True), slow)
-    knee = blocks.knee(evidence.load, evidence.ramp, blocks.KNEE_P99_MS)
+    knee = blocks.knee(evidence.own.load, evidence.own.ramp, KNEE_P99_MS)
     assert knee is not None
     assert knee.held <= 125
     assert knee.failed is None or knee.failed <= 250
@@ -84,41 +88,41 @@ def test_a_process_that_dies_under_load_is_told_and_its_requests_are_unanswered(
         "            self.server.n > 40 and os._exit(7)",
     )
     evidence = offered(folder, LoadPlan((60.0,), 3, 1.0, ramp=False), dying)
-    assert any(event.kind == "died" for recording in evidence.recordings for event in recording.events)
-    assert sum(block.unanswered for block in evidence.load) > 30
-    assert blocks.measures(evidence.load, 60) == ()
+    assert any(event.kind == "died" for recording in evidence.own.recordings for event in recording.events)
+    assert sum(block.unanswered for block in evidence.own.load) > 30
+    assert blocks.measures(evidence.own.load, 60) == ()
 
 
 def test_a_spoiled_block_is_repeated_and_then_nothing_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "MOST_LAG_MS", 0.0)
     evidence = offered(folder, LoadPlan((50.0,), 3, 0.5, ramp=False))
-    assert len(evidence.load) == 6
-    judged = verdict.judge(evidence, read_solution(folder / "s").manifest, SUITE, read_prices())
+    assert len(evidence.own.load) == 6
+    judged = judge(evidence, CHALLENGE.manifest, SUITE, read_prices())
     assert judged.fit is not None
     assert not {"latency_p99_ms", "cpu_s_per_1000"} & {measure.axis for measure in judged.positions}
-    assert "6 of 6 blocks of load were spoiled" in str(blocks.why_none(evidence.load, 50))
+    assert "6 of 6 blocks of load were spoiled" in str(blocks.why_none(evidence.own.load, 50))
 
 
 def test_each_number_of_replicas_has_a_lab_of_its_own(folder: Path) -> None:
     load = LoadPlan((40.0,), 3, 0.5, ramp=False)
-    solution = read_solution(write_solution(folder / "s"))
+    solution = read_solution(write_solution(folder / "s"), {})
     four = replace(make_plan(solution, CONTACT, seed=1, profile="edge-shield"), load=load)
     evidence = offered(folder, load, others=(four,))
-    part = evidence.with_replicas(4)
+    part = evidence.part(4)
     assert part is not None
     assert ({block.replicas for block in part.load}, part.replicas) == ({4}, 4)
     assert {usage.instances for usage in part.usage} == {4}
     assert (folder / "logs" / "4-replicas" / "web.3.log").is_file()
-    assert evidence.with_replicas(3) is None
+    assert evidence.part(3) is None
 
 
-def test_a_load_file_that_fails_loses_nothing_and_is_the_authors(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_load_file_that_fails_loses_nothing_and_is_the_authors(folder: Path) -> None:
     broken = folder / "hidden" / "load.py"
     broken.parent.mkdir()
     broken.write_text("raise RuntimeError\n")
-    monkeypatch.setattr("crucible.run.load_file", lambda challenge: broken)
-    evidence = offered(folder, LoadPlan((50.0,), 3, 0.5, ramp=False))
-    problem = evidence.recordings[-1].problem
+    challenge = replace(CHALLENGE, folder=folder)
+    evidence = offered(folder, LoadPlan((50.0,), 3, 0.5, ramp=False), challenge=challenge)
+    problem = evidence.own.recordings[-1].problem
     assert problem is not None
     assert problem.kind == "author"
-    assert evidence.recordings[0].ops
+    assert evidence.own.recordings[0].ops

@@ -3,13 +3,23 @@
 Times are integers in nanoseconds of one monotonic clock, counted from the start of the run.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import ConfigDict, JsonValue, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
 
 from crucible.errors import CrucibleError, Fault
 
@@ -230,19 +240,6 @@ class LoadBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What a full grade also saw, with another number of replicas, for the profiles that have so many."""
-
-    replicas: int
-    checks: tuple[str, ...]
-    recordings: tuple[Recording, ...]
-    load: tuple[LoadBlock, ...]
-    traffic: tuple[Traffic, ...]
-    usage: tuple[Usage, ...]
-    attempts: tuple[Attempt, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ServiceFacts:
     name: str
     source: str
@@ -275,6 +272,30 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What one lab showed: everything that ran with one number of replicas."""
+
+    replicas: int
+    checks: tuple[str, ...]
+    """Ids of the checks that were asked for."""
+    recordings: tuple[Recording, ...]
+    load: tuple[LoadBlock, ...] = ()
+    """At the rates of the profiles."""
+    traffic: tuple[Traffic, ...] = ()
+    usage: tuple[Usage, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    """Every call of the grader's sink while a scenario ran."""
+    services: tuple[ServiceFacts, ...] = ()
+    ramp: tuple[LoadBlock, ...] = ()
+    """At rising rates, in a full grade: where the design's knee is."""
+    timings: tuple[Timing, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a reader must know of this run: what was not isolated, what an earlier run had left behind."""
+    bypasses: tuple[str, ...] = ()
+    """How the solution was seen to reach services past the lab network; with any, nothing can be concluded."""
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """A whole run. Written as `evidence.json`; `crucible judge` needs nothing else."""
 
@@ -292,47 +313,54 @@ class Evidence:
     """The profile that set the number of replicas."""
     profile_chosen: bool
     """Whether the learner chose that profile, so that it counts in the outcome."""
-    replicas: int
-    checks: tuple[str, ...]
-    """Ids of the checks that were asked for."""
-    services: tuple[ServiceFacts, ...]
     declares: dict[str, str]
     predictions: dict[str, float]
     process_types: tuple[str, ...]
     machine: Machine
-    recordings: tuple[Recording, ...]
-    traffic: tuple[Traffic, ...]
-    usage: tuple[Usage, ...]
-    timings: tuple[Timing, ...]
-    load: tuple[LoadBlock, ...] = ()
-    """At the rates of the profiles."""
-    ramp: tuple[LoadBlock, ...] = ()
-    """At rising rates, in a full grade: where the design's knee is."""
-    parts: tuple[Part, ...] = ()
-    """The same with other numbers of replicas, in a full grade."""
-    attempts: tuple[Attempt, ...] = ()
-    """Every call of the grader's sink while a scenario ran."""
-    notes: tuple[str, ...] = ()
-    """What a reader must know of this run: what was not isolated, what an earlier run had left behind."""
-    bypasses: tuple[str, ...] = ()
-    """How the solution was seen to reach services past the lab network; with any, nothing can be concluded."""
+    parts: Annotated[tuple[Part, ...], Field(min_length=1)]
+    """The run's own first; then, in a full grade, one for each number of replicas that only other profiles have."""
 
-    def with_replicas(self, replicas: int) -> "Evidence | None":
-        """The evidence of the part with so many replicas, as if it were the whole; None where there is none."""
-        if replicas == self.replicas:
-            return self
-        for part in self.parts:
-            if part.replicas == replicas:
-                return replace(
-                    self, replicas=replicas, checks=part.checks, recordings=part.recordings, load=part.load, ramp=(),
-                    traffic=part.traffic, usage=part.usage, attempts=part.attempts, parts=(),
-                )  # fmt: skip
-        return None
+    @property
+    def own(self) -> Part:
+        """With the number of replicas of the run's own profile."""
+        return self.parts[0]
+
+    def part(self, replicas: int) -> Part | None:
+        """The part with so many replicas."""
+        return next((part for part in self.parts if part.replicas == replicas), None)
+
+    @property
+    def timings(self) -> tuple[Timing, ...]:
+        return tuple(timing for part in self.parts for timing in part.timings)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Of all parts, each once."""
+        return tuple(dict.fromkeys(note for part in self.parts for note in part.notes))
+
+    @property
+    def bypasses(self) -> tuple[str, ...]:
+        """Of all parts, each once."""
+        return tuple(dict.fromkeys(bypass for part in self.parts for bypass in part.bypasses))
+
+
+def _with_parts(said: object) -> object:
+    """Evidence of earlier versions has the fields of its first part as its own."""
+    if not isinstance(said, dict) or "recordings" not in said:
+        return said
+    names = [field.name for field in fields(Part)]
+    own = {name: said[name] for name in names if name in said}
+    rest = {name: value for name, value in said.items() if name not in names}
+    others = said.get("parts", [])
+    if not isinstance(others, list) or not all(isinstance(part, dict) for part in others):
+        return said
+    services = {"services": said.get("services", [])}
+    return rest | {"parts": [own, *(services | part for part in others)]}
 
 
 @cache
 def _adapter() -> TypeAdapter[Evidence]:
-    return TypeAdapter(Evidence)
+    return TypeAdapter(Annotated[Evidence, BeforeValidator(_with_parts)])
 
 
 def json_schema() -> dict[str, object]:

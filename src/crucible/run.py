@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from random import Random
+from traceback import extract_tb
 from typing import Protocol
 
 import psutil
 
 from crucible import __version__
 from crucible.check import Scenario
-from crucible.errors import CrucibleError, Fault
+from crucible.errors import CrucibleError, Fault, place_in_suite
 from crucible.evidence import (
-    Attempt,
     Evidence,
     LoadBlock,
     Machine,
@@ -25,18 +25,12 @@ from crucible.evidence import (
     Problem,
     Recording,
     Result,
-    ServiceFacts,
-    Timing,
-    Traffic,
-    Usage,
 )
-from crucible.judging.tradeoffs import knee_p99_ms
 from crucible.lab.lab import RunningLab, open_lab
 from crucible.lab.observer import Observer
 from crucible.load.offer import generator
 from crucible.planning import challenges
 from crucible.planning.plan import LoadPlan, Plan
-from crucible.planning.suite import digest, load_file
 
 
 class Progress(Protocol):
@@ -51,7 +45,6 @@ class Progress(Protocol):
 
 async def run(
     plan: Plan,
-    challenge: Path,
     logs: Path,
     environ: Mapping[str, str],
     progress: Progress,
@@ -61,95 +54,77 @@ async def run(
 
     `private`: folders that the solution must not see, besides the challenges.
     """
-    hidden, loadfile = (*challenges.places(), *private), load_file(challenge)
-    whole = await _part(plan, loadfile, logs, environ, progress, hidden)
-    others = []
-    for other in plan.others if not _nothing_answered(whole.recordings) else ():
-        others.append(await _part(other, loadfile, logs / f"{other.replicas}-replicas", environ, progress, hidden))
-    seen = (whole, *others)
+    challenge = plan.solution.challenge
+    setting = _Setting(environ, progress, challenge.load_file, (*challenges.places(environ), *private))
+    parts = [await _part(plan, logs, setting)]
+    for other in plan.others if not _nothing_answered(parts[0].recordings) else ():
+        parts.append(await _part(other, logs / f"{other.replicas}-replicas", setting))
     return Evidence(
         schema=1,
         crucible=__version__,
-        challenge=plan.solution.manifest.slug,
-        suite=digest(challenge),
+        challenge=challenge.manifest.slug,
+        suite=challenge.digest,
         seed=plan.seed,
         mode=plan.mode,
         profile=plan.profile.id,
         profile_chosen=plan.profile_chosen,
-        replicas=plan.replicas,
-        checks=tuple(check.id for check in plan.checks),
-        services=whole.services,
         declares=plan.solution.declares,
         predictions=plan.solution.predictions,
         process_types=tuple(plan.solution.processes),
         machine=machine(),
-        recordings=whole.recordings,
-        traffic=whole.traffic,
-        usage=whole.usage,
-        timings=tuple(timing for part in seen for timing in part.timings),
-        load=whole.load,
-        ramp=whole.ramp,
-        parts=tuple(
-            Part(
-                other.replicas,
-                tuple(check.id for check in other.checks),
-                it.recordings,
-                it.load,
-                it.traffic,
-                it.usage,
-                it.attempts,
-            )
-            for other, it in zip(plan.others, others, strict=False)
-        ),
-        attempts=whole.attempts,
-        notes=tuple(dict.fromkeys(note for part in seen for note in part.notes)),
-        bypasses=tuple(dict.fromkeys(bypass for part in seen for bypass in part.bypasses)),
+        parts=tuple(parts),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What one lab showed."""
+class _Setting:
+    """What is the same for every part of a run."""
 
-    recordings: tuple[Recording, ...]
-    load: tuple[LoadBlock, ...]
-    ramp: tuple[LoadBlock, ...]
-    traffic: tuple[Traffic, ...]
-    usage: tuple[Usage, ...]
-    services: tuple[ServiceFacts, ...]
-    timings: tuple[Timing, ...]
-    attempts: tuple[Attempt, ...]
-    notes: tuple[str, ...]
-    bypasses: tuple[str, ...]
+    environ: Mapping[str, str]
+    progress: Progress
+    load_file: Path | None
+    hidden: tuple[Path, ...]
+    """Folders that the solution must not see."""
 
 
-async def _part(
-    plan: Plan,
-    loadfile: Path | None,
-    logs: Path,
-    environ: Mapping[str, str],
-    progress: Progress,
-    hidden: Sequence[Path],
-) -> _Seen:
+async def _part(plan: Plan, logs: Path, setting: _Setting) -> Part:
     """Everything that runs with one number of replicas, in a lab of its own."""
-    async with open_lab(plan, logs, environ, hidden) as lab:
+    progress = setting.progress
+    async with open_lab(plan, logs, setting.environ, setting.hidden) as lab:
         with progress.step(f"starting the services and the solution, {plan.replicas} replicas"):
             await lab.boot()
         await lab.begin_accounts()
         before = [scenario for scenario in plan.scenarios if scenario.phase != "fault"]
         recordings = await _observe(plan, lab, progress, before)
-        load: tuple[LoadBlock, ...] = ()
-        ramp: tuple[LoadBlock, ...] = ()
+        offered = _Offered((), ())
         if not _nothing_answered(recordings):
-            if plan.load is not None and loadfile is not None:
-                recording, load, ramp = await _offer(plan, plan.load, lab, loadfile, progress)
+            if plan.load is not None and setting.load_file is not None:
+                recording, offered = await _offer(plan, plan.load, lab, setting)
                 recordings.append(recording)
             faults = [scenario for scenario in plan.scenarios if scenario.phase == "fault"]
             recordings += await _observe(plan, lab, progress, faults)
-        return _Seen(
-            tuple(recordings), load, ramp, await lab.traffic(), await lab.usage(), lab.service_facts,
-            tuple(lab.timings), lab.attempts, tuple(lab.isolation.notes), lab.bypasses,
-        )  # fmt: skip
+        return Part(
+            replicas=plan.replicas,
+            checks=tuple(check.id for check in plan.checks),
+            recordings=tuple(recordings),
+            load=offered.load,
+            traffic=await lab.traffic(),
+            usage=await lab.usage(),
+            attempts=lab.attempts,
+            services=lab.service_facts,
+            ramp=offered.ramp,
+            timings=tuple(lab.timings),
+            notes=tuple(lab.isolation.notes),
+            bypasses=lab.bypasses,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    """What became of the load: at the rates of the profiles, and at rising ones."""
+
+    load: tuple[LoadBlock, ...]
+    ramp: tuple[LoadBlock, ...]
 
 
 def _nothing_answered(recordings: Iterable[Recording]) -> bool:
@@ -158,26 +133,26 @@ def _nothing_answered(recordings: Iterable[Recording]) -> bool:
     return bool(contact) and not any(op.result is Result.OK for recording in contact for op in recording.ops)
 
 
-async def _offer(
-    plan: Plan, load: LoadPlan, lab: RunningLab, loadfile: Path, progress: Progress
-) -> tuple[Recording, tuple[LoadBlock, ...], tuple[LoadBlock, ...]]:
+async def _offer(plan: Plan, load: LoadPlan, lab: RunningLab, setting: _Setting) -> tuple[Recording, _Offered]:
     """The load, and what happened to the solution's processes under it."""
+    assert setting.load_file is not None
+    load_file, progress = setting.load_file, setting.progress
     observer = Observer(lab, "load", "load")
     sent: list[LoadBlock] = []
     ramp: list[LoadBlock] = []
 
     async def offer() -> None:
-        async with generator(lab, loadfile, os.cpu_count() or 1) as offered:
+        async with generator(lab, load_file, os.cpu_count() or 1) as offered:
             for rate in load.rates:
                 sent.extend(await offered.at(rate, load.blocks, load.seconds))
             if load.ramp:
-                ramp.extend(await offered.ramp(plan.profile.rate, knee_p99_ms(plan.profile)))
+                ramp.extend(await offered.ramp(plan.profile.rate, plan.profile.knee_p99_ms))
 
     try:
         for event in await lab.revive():
             observer.happened(event)
     except CrucibleError as error:
-        return observer.recording(Problem("stopped", error.what)), (), ()
+        return observer.recording(Problem("stopped", error.what)), _Offered((), ())
     rates = ", ".join(f"{rate:g}/s" for rate in load.rates)
     problem: Problem | None = None
     step = progress.step(f"load: {rates}{' and rising' if load.ramp else ''}", load.estimate_s)
@@ -188,7 +163,7 @@ async def _offer(
             if error.fault is not Fault.AUTHOR:
                 raise
             problem = Problem("author", f"{error.what} ({error.where})")
-    return observer.recording(problem), tuple(sent), tuple(ramp)
+    return observer.recording(problem), _Offered(tuple(sent), tuple(ramp))
 
 
 async def _observe(plan: Plan, lab: RunningLab, progress: Progress, wanted: Sequence[Scenario]) -> list[Recording]:
@@ -241,8 +216,16 @@ async def _record(plan: Plan, lab: RunningLab, scenario: Scenario, observer: Obs
         except CrucibleError:
             raise
         except Exception as error:  # a scenario is somebody else's code, and any failure in it is theirs
-            problem = Problem("author", f"{scenario.id} raised {type(error).__name__}: {error}")
+            problem = Problem("author", f"{scenario.id} raised {type(error).__name__}{place_in_suite(error)}: {error}")
+            _log(scenario, error, lab.logs / "suite.log")
     return observer.recording(problem)
+
+
+def _log(scenario: Scenario, error: Exception, path: Path) -> None:
+    """Append where the exception came through: places alone, since a suite's own lines are nobody's to read."""
+    frames = "".join(f"  {it.filename}:{it.lineno} in {it.name}\n" for it in extract_tb(error.__traceback__))
+    with path.open("a", encoding="utf-8", errors="replace") as target:
+        target.write(f"{scenario.id} raised {type(error).__name__}: {error}\n{frames}")
 
 
 def machine() -> Machine:

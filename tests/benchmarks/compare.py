@@ -17,7 +17,7 @@ from pathlib import Path
 from crucible.commands import compare
 from crucible.commands.compare import Wanted
 from crucible.judging import comparison
-from crucible.judging.comparison import Change, Graded, Row
+from crucible.judging.comparison import Change, Contrast, Observed
 from crucible.judging.shift import Ratio
 from crucible.planning import challenges
 
@@ -52,24 +52,24 @@ def _words(ratio: Ratio | None) -> str:
 
 
 def main(runs: int = 20, work: int = 7_400) -> None:
-    reference = challenges.folder_of(SLUG, where="here") / "references" / "redis-sliding-log"
+    reference = challenges.find(SLUG, {}, where="here").folder / "references" / "redis-sliding-log"
     with tempfile.TemporaryDirectory() as place:
         base = Path(shutil.copytree(reference, Path(place) / "base"))
         again = Path(shutil.copytree(reference, Path(place) / "copy"))
         more = variant(reference, Path(place) / "more", MORE.replace("WORK", str(work)))
-        told: dict[str, list[tuple[Row, ...]]] = {}
+        told: dict[str, list[tuple[Contrast, ...]]] = {}
         for run in range(runs):
             begun = time.monotonic()
             wanted = Wanted((base, again, more), Path(place) / "out", seed=run * 100, profile="paid-quota")
             with tempfile.TemporaryDirectory() as scratch:
                 setting, designs = compare._set_out(wanted, Path(scratch), os.environ, Silent())
                 first, *visits = compare._visits([designs[0], *designs], setting, Path(scratch) / "logs")
-            one = Graded("base", (), tuple(visits[0]), tuple(first))
+            one = Observed("base", (), tuple(visits[0]), tuple(first))
             print(f"run {run + 1} of {runs}, {time.monotonic() - begun:.0f} s", flush=True)
             for design, visited in zip(designs[1:], visits[1:], strict=True):
                 rows = [
-                    comparison._row(axis, one, Graded(design.name, (), tuple(visited)))
-                    for axis in setting.manifest.axes
+                    comparison._row(axis, one, Observed(design.name, (), tuple(visited)))
+                    for axis in setting.challenge.manifest.axes
                 ]
                 told.setdefault(design.name, []).append(tuple(row for row in rows if row is not None))
                 for row in told[design.name][-1]:

@@ -12,7 +12,6 @@ from crucible.commands import scaffold
 from crucible.planning import challenges
 from crucible.planning.manifest import read_manifest
 from crucible.planning.solution import read_solution
-from crucible.planning.suite import load_suite
 from crucible.planning.trials import trials
 
 FOLDERS = [path.parent for path in sorted(challenges.data_folder("challenge_templates").glob("[!_]*/challenge.yaml"))]
@@ -61,7 +60,7 @@ def test_axes_are_named_once_in_snake_case(folder: Path) -> None:
 
 @each
 def test_the_python_starter_answers_the_routes_of_the_contract_and_prescribes_no_store(folder: Path) -> None:
-    files = {str(path): content.decode() for path, content in scaffold.render(folder.name).items()}
+    files = {str(path): content.decode() for path, content in scaffold.render(challenges.at(folder)).items()}
     assert set(re.findall(r'Route\("([^"]+)"', files["app.py"])) == set(contract_of(folder)["paths"])
     lines = files["requirements.txt"].splitlines()
     assert [line.partition("==")[0] for line in lines if line and not line.startswith("#")] == ["starlette", "uvicorn"]
@@ -82,7 +81,7 @@ def test_every_dependency_is_pinned(path: Path) -> None:
     ids=lambda path: path.name,
 )  # fmt: skip
 def test_a_reference_is_a_whole_solution_with_its_price(folder: Path) -> None:
-    assert read_solution(folder).build is not None
+    assert read_solution(folder, {}).build is not None
     for word in ("**Gives.**", "**Costs.**", "**For whom.**"):
         assert word in (folder / "DECISION.md").read_text()
     for path in folder.glob("*.py"):
@@ -91,8 +90,9 @@ def test_a_reference_is_a_whole_solution_with_its_price(folder: Path) -> None:
 
 @each
 def test_every_profile_has_a_reference_and_every_check_a_flaw_of_its_own_or_of_a_profile(folder: Path) -> None:
-    manifest, suite = read_manifest(folder), load_suite(folder)
-    there = trials(folder, manifest, suite)
+    challenge = challenges.at(folder)
+    manifest, suite = challenge.manifest, challenge.suite
+    there = trials(challenge)
     assert {profile.intended for profile in manifest.profiles} <= {path.name for path in folder.glob("references/*")}
     by_check, by_profile = {trial.check for trial in there}, {trial.profile for trial in there}
     limited = {axis for profile in manifest.profiles if profile.id in by_profile for axis in profile.limits}

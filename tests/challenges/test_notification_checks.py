@@ -17,10 +17,10 @@ from crucible.authoring.testing import WAYS_TO_LOSE, complaints, with_answers_lo
 from crucible.check import Finding, History, Lab, Outcome, Scenario
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Result
-from crucible.planning.suite import load_suite
+from crucible.planning import challenges
 
 CHALLENGE = Path(__file__).parents[2] / "challenge_templates" / "notification-service"
-SUITE = load_suite(CHALLENGE)
+SUITE = challenges.at(CHALLENGE).suite
 PATH = "/v1/notifications"
 CHECKS = {check.id: check for check in SUITE.checks}
 SCENARIOS = {scenario.id: scenario for scenario in SUITE.scenarios}

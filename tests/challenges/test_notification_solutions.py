@@ -6,7 +6,6 @@ import yaml
 from crucible.planning import challenges
 from crucible.planning.manifest import read_manifest
 from crucible.planning.solution import read_solution
-from crucible.planning.suite import load_suite
 
 CHALLENGE = challenges.data_folder("challenge_templates") / "notification-service"
 SERVICES = {
@@ -29,7 +28,7 @@ def test_the_profiles_are_those_of_the_specification() -> None:
 
 
 def test_the_checks_are_those_of_the_specification() -> None:
-    checks = load_suite(CHALLENGE).checks
+    checks = challenges.at(CHALLENGE).suite.checks
     assert [check.id for check in checks] == [f"NT-{number}" for number in range(1, 14)]
     assert {check.id for check in checks if check.gate} == GATES
 
@@ -54,7 +53,7 @@ def test_the_contract_has_every_route_and_status() -> None:
 
 @pytest.mark.parametrize(("name", "services"), SERVICES.items())
 def test_the_references_are_opposed(name: str, services: tuple[str, ...]) -> None:
-    solution = read_solution(CHALLENGE / "references" / name)
+    solution = read_solution(CHALLENGE / "references" / name, {})
     assert set(solution.services) == set(services)
     assert solution.declares == {"delivery": "exactly-once-effect"}
     assert ("worker" in solution.processes) == (name != "sync-send")

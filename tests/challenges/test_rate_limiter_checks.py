@@ -19,13 +19,12 @@ from crucible.authoring.testing import WAYS_TO_LOSE, as_one, complaints, history
 from crucible.authoring.testing import watch as watch_scenario
 from crucible.check import Finding, History, NotCausedError, Outcome
 from crucible.evidence import Evidence, FaultEvent, LoadBlock, Op, Recording, Request, Result, Traffic
-from crucible.judging import verdict
+from crucible.judging import judge as judging
 from crucible.judging.tradeoffs import Judgement
-from crucible.planning.manifest import read_manifest
-from crucible.planning.suite import load_suite
+from crucible.planning import challenges
 
 CHALLENGE = Path(__file__).parents[2] / "challenge_templates" / "rate-limiter"
-MANIFEST, SUITE = read_manifest(CHALLENGE), load_suite(CHALLENGE)
+MANIFEST, SUITE = challenges.at(CHALLENGE).manifest, challenges.at(CHALLENGE).suite
 CHECKS = {check.id: check for check in SUITE.checks}
 SCENARIOS = {scenario.id: scenario for scenario in SUITE.scenarios}
 Make = Callable[[MemoryLab], HonestLimiter]
@@ -560,14 +559,14 @@ def graded(name: str) -> Evidence:
     trips = tuple(Traffic("web", service, 4, 4, 1_000, 9_000, 9_000) for service in design.services)
     return build.evidence(
         challenge="rate-limiter", mode="full", profile="paid-quota", checks=tuple(CHECKS), recordings=tuple(recordings),
-        services=tuple(build.EVIDENCE.services[:1] if design.services else ()),
+        services=tuple(build.OWN.services[:1] if design.services else ()),
         declares={"on_store_outage": design.declares} if design.declares else {}, traffic=trips,
         load=tuple(build.block(rate, latency_us=((ms * 1_000, 600),)) for rate in (50, 200) for _ in range(3)),
     )  # fmt: skip
 
 
 def profiles(evidence: Evidence) -> dict[str, Judgement]:
-    return {fit.profile: fit.result for fit in verdict.judge(evidence, MANIFEST, SUITE, build.PRICES).fits}
+    return {fit.profile: fit.result for fit in judging.judge(evidence, MANIFEST, SUITE, build.PRICES).fits}
 
 
 @pytest.mark.parametrize("name", MISFITS)
@@ -589,10 +588,10 @@ def test_losing_answers_makes_no_design_fit(name: str, seed: int, share: float, 
     honest, rng = graded(name), Random(seed)
     recordings = tuple(
         replace(it, ops=tuple(lose(op, how) if rng.random() < share**3 else op for op in it.ops))
-        for it in honest.recordings
+        for it in honest.own.recordings
     )
-    load = tuple(_lose_slowest(block, lost**3) for block in honest.load)
-    found = profiles(replace(honest, recordings=recordings, load=load))
+    load = tuple(_lose_slowest(block, lost**3) for block in honest.own.load)
+    found = profiles(build.changed(honest, recordings=recordings, load=load))
     assert not {profile for profile in MISFITS[name][2] if found.get(profile) is Judgement.FITS}
 
 

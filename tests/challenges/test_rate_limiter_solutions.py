@@ -63,7 +63,7 @@ def test_the_contract_has_every_route_and_status(contract: dict[str, Any]) -> No
 
 
 def test_the_two_references_are_opposed() -> None:
-    services = {folder.name: read_solution(folder).services for folder in REFERENCES}
+    services = {folder.name: read_solution(folder, {}).services for folder in REFERENCES}
     assert services["redis-sliding-log"] == ("redis",)
     assert services["in-process"] == ()
 

@@ -54,15 +54,16 @@ def test_a_reference_is_built_and_started_as_it_lies(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From a copy that has nothing above it, in which every file that it needs must be."""
+    environ = dict(os.environ)
     if folder.parents[1].name == author.TEMPLATE:
-        monkeypatch.setenv(challenges.VARIABLE, str(tmp_path))
+        environ[challenges.VARIABLE] = str(tmp_path)
         folder = author.new(author.SLUG, tmp_path) / "references" / folder.name
     with temporary_folder() as base:
         monkeypatch.setattr(tempfile, "tempdir", str(base))
-        solution = read_solution(Path(shutil.copytree(folder, base / "solution")))
+        solution = read_solution(Path(shutil.copytree(folder, base / "solution")), environ)
 
         async def start() -> int:
-            async with open_lab(make_plan(solution, Suite((), ()), seed=0), base / "logs", os.environ) as lab:
+            async with open_lab(make_plan(solution, Suite((), ()), seed=0), base / "logs", environ) as lab:
                 await lab.boot()
                 return len(lab.web)
 

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.machine
 
 STARTERS = [
     (slug, lang)
-    for slug in challenges.slugs()
-    for lang in scaffold.languages(challenges.folder_of(slug, where="tests"))
+    for slug, folder in challenges.folders({}).items()
+    for lang in scaffold.languages(challenges.at(folder))
 ]
 TOOLS = {"go": "go", "node": "npm", "python": "python3"}
 
@@ -25,7 +25,7 @@ def test_a_starter_is_built_started_and_welcomed(slug: str, lang: str, tmp_path:
     if shutil.which(TOOLS[lang]) is None:
         missing = f"no {TOOLS[lang]} here: install it to try the {lang} starter"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    folder = scaffold.create(slug, tmp_path / "mine", lang=lang)
+    folder = scaffold.create(challenges.find(slug, {}, where="tests"), tmp_path / "mine", lang=lang)
     with temporary_folder() as base:
         done = crucible("grade", str(folder), TMPDIR=str(base))
         assert left_behind(base) == []

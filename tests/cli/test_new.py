@@ -44,7 +44,7 @@ def run(*arguments: str) -> Result:
 def test_alone_it_lists_the_challenges_and_says_how_to_go_on() -> None:
     result = run()
     assert result.exit_code == 0
-    for slug in challenges.slugs():
+    for slug in challenges.folders({}):
         assert re.search(rf"^  {slug} +[A-Z]\w+ ", result.stdout, re.MULTILINE)
     assert re.search(r"^  rate-limiter +Count every caller's requests", result.stdout, re.MULTILINE)
     assert re.search(r"^  notification-service +Tell a shop's customers", result.stdout, re.MULTILINE)

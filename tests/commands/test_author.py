@@ -10,27 +10,29 @@ from crucible.commands import author, scaffold
 from crucible.errors import CrucibleError, Fault
 from crucible.planning import challenges
 from crucible.planning.images import IMAGES
-from crucible.planning.manifest import read_manifest
-from crucible.planning.suite import load_file, load_suite
 from crucible.planning.trials import Kind, trials
 
 
 @pytest.fixture
-def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(challenges.VARIABLE, str(tmp_path))
+def written(tmp_path: Path) -> Path:
     return author.new("press-a-button", tmp_path)
 
 
+def found(written: Path) -> challenges.Challenge:
+    return challenges.find(written.name, {challenges.VARIABLE: str(written.parent)}, where="tests")
+
+
 def test_a_new_challenge_is_whole_and_is_found(written: Path) -> None:
-    manifest, suite = read_manifest(written), load_suite(written)
-    assert challenges.folder_of("press-a-button", where="tests") == written
+    challenge = found(written)
+    manifest = challenge.manifest
+    assert challenge.folder == written
     assert (manifest.slug, manifest.title) == ("press-a-button", "Press a button")
-    assert load_file(written) is not None
-    kinds = [trial.kind for trial in trials(written, manifest, suite)]
+    assert challenge.load_file is not None
+    kinds = [trial.kind for trial in trials(challenge)]
     assert kinds.count(Kind.REFERENCE) >= 2
     assert Kind.FLAW in kinds
     assert {profile.intended for profile in manifest.profiles} == {
-        trial.name for trial in trials(written, manifest, suite) if trial.kind is Kind.REFERENCE
+        trial.name for trial in trials(challenge) if trial.kind is Kind.REFERENCE
     }
 
 
@@ -42,16 +44,16 @@ def test_its_schema_lies_beside_it_for_editors(written: Path) -> None:
 
 
 def test_a_learner_can_begin_with_it(written: Path) -> None:
-    files = scaffold.render("press-a-button")
+    files = scaffold.render(found(written))
     assert b"challenge: press-a-button\n" in files[PurePosixPath("crucible.yaml")]
     assert b"Press a button" in files[PurePosixPath("README.md")]
 
 
 def test_it_has_a_starter_in_each_language_and_a_decision_record_without_writing_any(written: Path) -> None:
     assert {path.name for path in (written / "template").iterdir()} == {"README.md.j2", "openapi.yaml"}
-    assert scaffold.languages(written) == ["go", "node", "python"]
+    assert scaffold.languages(found(written)) == ["go", "node", "python"]
     for lang, program in {"go": "main.go", "node": "server.js", "python": "app.py"}.items():
-        files = scaffold.render("press-a-button", lang=lang)
+        files = scaffold.render(found(written), lang=lang)
         assert b"# Decision: press a button\n" in files[PurePosixPath("DECISION.md")]
         assert b"What if another request counts at the same moment?" in files[PurePosixPath(program)]
 
@@ -74,7 +76,7 @@ def test_no_trace_of_the_template_is_left(written: Path) -> None:
 
 
 def test_the_template_itself_is_no_challenge() -> None:
-    assert not any(slug.startswith("_") or slug == author.SLUG for slug in challenges.slugs())
+    assert not any(slug.startswith("_") or slug == author.SLUG for slug in challenges.folders({}))
 
 
 @pytest.mark.parametrize("slug", ["", "_x", "Up", "a--b", "a-", "../x", "a b", "x" * 41, "ä"])
@@ -93,7 +95,7 @@ def test_a_folder_that_is_there_is_left_alone(written: Path, tmp_path: Path) -> 
 
 
 def test_ones_own_challenges_come_first_and_ours_stay(written: Path) -> None:
-    assert {"press-a-button", "rate-limiter"} <= set(challenges.slugs())
+    assert {"press-a-button", "rate-limiter"} <= set(challenges.folders({challenges.VARIABLE: str(written.parent)}))
 
 
 def test_the_guide_names_every_service_and_where_its_url_is() -> None:
@@ -103,13 +105,28 @@ def test_the_guide_names_every_service_and_where_its_url_is() -> None:
 
 
 def test_a_variable_may_name_a_challenge_or_a_folder_of_them_and_comes_before_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    ours = challenges.folder_of("rate-limiter", where="tests")
+    def found(place: Path | None = None) -> Path:
+        return challenges.find("rate-limiter", {challenges.VARIABLE: str(place or "")}, where="tests").folder
+
+    ours = found()
     mine = Path(shutil.copytree(ours, tmp_path / "private" / "rate-limiter"))
     for place in (mine, mine.parent):
-        monkeypatch.setenv(challenges.VARIABLE, str(place))
-        assert challenges.folder_of("rate-limiter", where="tests") == mine
-        assert challenges.places() == (place, ours.parent)
-    monkeypatch.setenv(challenges.VARIABLE, str(tmp_path))
-    assert challenges.folder_of("rate-limiter", where="tests") == ours
+        assert found(place) == mine
+        assert challenges.places({challenges.VARIABLE: str(place)}) == (place, ours.parent)
+    assert found(tmp_path) == ours
+
+
+def test_a_variable_that_names_no_folder_is_an_error_that_says_which(tmp_path: Path) -> None:
+    with pytest.raises(CrucibleError, match=f"CRUCIBLE_CHALLENGES names `{tmp_path}/absent`, where there is no folder"):
+        challenges.places({challenges.VARIABLE: f"{tmp_path}:{tmp_path}/absent"})
+
+
+def test_an_unknown_challenge_says_how_one_of_your_own_is_found() -> None:
+    with pytest.raises(CrucibleError) as raised:
+        challenges.find("nowhere-near", {}, where="tests")
+    assert "once CRUCIBLE_CHALLENGES names the folder" in raised.value.fix
+    with pytest.raises(CrucibleError) as raised:
+        challenges.find("rate-limitr", {}, where="tests")
+    assert raised.value.fix == "did you mean `rate-limiter`?"

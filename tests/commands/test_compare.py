@@ -1,9 +1,10 @@
 """In which order designs are graded and visited, and how they are named; the grader itself is a stand-in here."""
 
 import json
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ from support import evidence_builder as build
 
 from crucible.commands import compare, grade
 from crucible.commands.compare import Wanted
-from crucible.commands.grade import Graded, Request
+from crucible.commands.grade import Wanted as GradeWanted
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Evidence
-from crucible.judging import references, verdict
-from crucible.planning.plan import Plan, UnknownNameError
+from crucible.judging import references
+from crucible.judging.graded import Graded
+from crucible.judging.judge import judge
+from crucible.planning.names import UnknownNameError
+from crucible.planning.plan import Plan
 
 SLUG = "rate-limiter"
 SOLUTION = f"challenge: {SLUG}\nprocesses: {{web: {{command: serve}}}}\n"
@@ -39,13 +43,13 @@ class Bench:
         (path / "crucible.yaml").write_text(text)
         return path
 
-    def _grade(self, request: Request, environ: object, progress: object) -> Graded:
+    def _grade(self, request: GradeWanted, environ: object, progress: object) -> Graded:
         if self.fails == request.folder.name:
             raise CrucibleError("it did not start", where="processes.web", fix="mend it", fault=Fault.LEARNER)
         self.graded.append((request.folder.name, tuple(request.checks), request.profile))
         evidence = build.evidence()
         return Graded(
-            verdict.judge(evidence, build.MANIFEST, build.SUITE, build.PRICES),
+            judge(evidence, build.MANIFEST, build.SUITE, build.PRICES),
             evidence,
             build.MANIFEST,
             references.NONE,
@@ -62,9 +66,9 @@ class Bench:
         self.said.append(what)
         return nullcontext()
 
-    def compare(self, *folders: Path, **wanted: Any) -> Any:
+    def compare(self, *folders: Path, environ: Mapping[str, str] = MappingProxyType({}), **wanted: Any) -> Any:
         place = self.folder / "out"
-        compare.compare(Wanted(tuple(folders), place, 1, **wanted), {}, self)
+        compare.compare(Wanted(tuple(folders), place, 1, **wanted), environ, self)
         return json.loads((place / "comparison.json").read_bytes())
 
 
@@ -122,17 +126,14 @@ def test_what_cannot_be_compared_is_told_before_anything_is_graded(bench: Bench,
     assert bench.graded == []
 
 
-def test_designs_for_two_challenges_are_not_compared(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_designs_for_two_challenges_are_not_compared(bench: Bench, tmp_path: Path) -> None:
     from crucible.commands import author
     from crucible.planning import challenges
 
-    monkeypatch.setenv(challenges.VARIABLE, str(tmp_path))
     author.new("other", tmp_path)
     theirs = bench.solution("theirs", SOLUTION.replace(SLUG, "other"))
     with pytest.raises(CrucibleError, match="it answers other, and the first design answers rate-limiter"):
-        bench.compare(bench.solution("mine"), theirs)
+        bench.compare(bench.solution("mine"), theirs, environ={challenges.VARIABLE: str(tmp_path)})
 
 
 @pytest.mark.machine
@@ -149,7 +150,9 @@ def test_what_goes_wrong_says_with_which_design_and_leaves_no_comparison(bench: 
 def test_a_design_that_answers_nothing_is_unknown_and_not_equal(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def silent(plan: Plan, *_: object) -> Evidence:
         return (
-            replace(await bench._run(plan), load=()) if plan.solution.folder.name == "two" else await bench._run(plan)
+            build.changed(await bench._run(plan), load=())
+            if plan.solution.folder.name == "two"
+            else await bench._run(plan)
         )
 
     monkeypatch.setattr(compare, "run", silent)

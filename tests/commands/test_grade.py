@@ -13,9 +13,9 @@ from support.solutions import crucible, listing, write_solution
 
 from crucible.cli.progress import Steps
 from crucible.commands import grade
-from crucible.commands.grade import InterruptedGradeError, interruptible
 from crucible.errors import CrucibleError
 from crucible.lab import isolation
+from crucible.processes.interrupt import InterruptedGradeError, interruptible
 from crucible.report import pointers
 
 
@@ -123,7 +123,7 @@ def test_what_kept_a_solution_from_being_graded_is_pointed_at_among_results_only
     (tmp_path / "theirs" / "thesis.md").write_text("mine")
     for name in ("empty", "results", "theirs", "absent"):
         with pytest.raises(CrucibleError):
-            grade.grade(grade.Request(mine, tmp_path / name, 1), {}, Steps(Console(quiet=True)))
+            grade.grade(grade.Wanted(mine, tmp_path / name, 1), {}, Steps(Console(quiet=True)))
     (pointer,) = pointers.from_json((tmp_path / "empty" / "annotations.json").read_bytes())
     assert (pointer.level, pointer.line) == ("error", 2)
     assert (tmp_path / "results" / "annotations.json").is_file()

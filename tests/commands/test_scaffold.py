@@ -12,10 +12,12 @@ import yaml
 from crucible.commands import author, scaffold
 from crucible.errors import CrucibleError, Fault
 from crucible.planning import challenges
+from crucible.planning.defaults import ACTION
 from crucible.planning.images import IMAGES
 from crucible.planning.solution import read_solution
 
 SLUG = "rate-limiter"
+CHALLENGE = challenges.find(SLUG, {}, where="tests")
 PINNED = f"someone/crucible@{'0123456789abcdef' * 2}01234567"
 TOOLS = Path(sys.executable).parent
 
@@ -45,16 +47,16 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, str]:
-    return {str(name): content.decode() for name, content in scaffold.render(SLUG).items()}
+    return {str(name): content.decode() for name, content in scaffold.render(CHALLENGE).items()}
 
 
-WAYS = [(scaffold.DEFAULT_ACTION, "python"), (PINNED, "python"), (PINNED, "node"), (PINNED, "go")]
+WAYS = [(ACTION, "python"), (PINNED, "python"), (PINNED, "node"), (PINNED, "go")]
 
 
 @pytest.fixture(scope="module", params=WAYS, ids=["by a tag", "by a commit", "node", "go"])
 def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     action, lang = request.param
-    return scaffold.create(SLUG, tmp_path_factory.mktemp("learner") / "repository", action=action, lang=lang)
+    return scaffold.create(CHALLENGE, tmp_path_factory.mktemp("learner") / "repository", action=action, lang=lang)
 
 
 def test_the_repository_is_these_files(files: dict[str, str]) -> None:
@@ -62,7 +64,7 @@ def test_the_repository_is_these_files(files: dict[str, str]) -> None:
 
 
 def test_the_same_question_gives_the_same_bytes() -> None:
-    assert scaffold.render(SLUG) == scaffold.render(SLUG)
+    assert scaffold.render(CHALLENGE) == scaffold.render(CHALLENGE)
 
 
 def test_nothing_that_learners_must_not_see_is_in_it(files: dict[str, str]) -> None:
@@ -94,7 +96,7 @@ def test_a_container_to_work_in_has_the_services_in_its_environment(repository: 
     described = json.loads(written)
     composed = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
     assert described["dockerComposeFile"] == ["../compose.yaml", "compose.yaml"]
-    assert described["postCreateCommand"] == read_solution(repository).build
+    assert described["postCreateCommand"] == read_solution(repository, {}).build
     workspace = composed[described["service"]]
     assert set(workspace["depends_on"]) == {"postgres", "redis"}
     assert workspace["environment"]["REDIS_URL"] == "redis://redis:6379/0"
@@ -102,7 +104,7 @@ def test_a_container_to_work_in_has_the_services_in_its_environment(repository: 
 
 
 def test_what_was_generated_can_be_graded(repository: Path) -> None:
-    solution = read_solution(repository)
+    solution = read_solution(repository, {})
     assert solution.manifest.slug == SLUG
     assert solution.services == ()
     assert solution.processes["web"].command != ""
@@ -110,7 +112,7 @@ def test_what_was_generated_can_be_graded(repository: Path) -> None:
 
 
 def test_the_brief_shows_every_axis_profile_service_and_limit(files: dict[str, str]) -> None:
-    (manifest,) = (m for m in challenges.all_manifests() if m.slug == SLUG)
+    manifest = CHALLENGE.manifest
     brief = files["README.md"]
     for axis in manifest.axes:
         assert f"| `{axis.id}` |" in brief
@@ -177,23 +179,23 @@ def test_zizmor_finds_nothing(repository: Path) -> None:
 
 
 def test_a_pinned_action_needs_no_exception() -> None:
-    files = scaffold.render(SLUG, action=PINNED)
+    files = scaffold.render(CHALLENGE, action=PINNED)
     grade, feedback = (files[scaffold.WORKFLOWS / name].decode() for name in ("grade.yml", "feedback.yml"))
     assert grade.count(f"uses: {PINNED}\n") == 2
     assert "zizmor" not in grade
     assert re.findall("zizmor: (.+?)\\]", feedback) == ["ignore[dangerous-triggers"]
 
 
-@pytest.mark.parametrize("action", [scaffold.DEFAULT_ACTION, PINNED, "o/r/sub/path@feature/x", "o-1/r_2.x@v1.2.3"])
+@pytest.mark.parametrize("action", [ACTION, PINNED, "o/r/sub/path@feature/x", "o-1/r_2.x@v1.2.3"])
 def test_an_action_is_taken_as_it_is(action: str) -> None:
-    workflow = yaml.safe_load(scaffold.render(SLUG, action=action)[scaffold.WORKFLOWS / "grade.yml"])
+    workflow = yaml.safe_load(scaffold.render(CHALLENGE, action=action)[scaffold.WORKFLOWS / "grade.yml"])
     assert {job["steps"][-1]["uses"] for job in workflow["jobs"].values()} == {action}
 
 
 @pytest.mark.parametrize("action", HOSTILE)
 def test_what_names_no_action_is_refused(action: str, tmp_path: Path) -> None:
     with pytest.raises(CrucibleError, match="does not name an action") as caught:
-        scaffold.create(SLUG, tmp_path / "new", action=action)
+        scaffold.create(CHALLENGE, tmp_path / "new", action=action)
     assert caught.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -216,7 +218,7 @@ def test_what_tools_leave_behind_is_not_copied(tmp_path: Path) -> None:
             "../_shared",
             "python",
             "there is no challenge `../_shared`",
-            f"use one of: {', '.join(challenges.slugs())}",
+            f"use one of: {', '.join(sorted(challenges.folders({})))}",
         ),
         (SLUG, "pyton", "there is no `pyton` starter for rate-limiter", "did you mean `python`?"),
         (SLUG, "cobol", "there is no `cobol` starter for rate-limiter", "use one of: go, node, python"),
@@ -225,15 +227,14 @@ def test_what_tools_leave_behind_is_not_copied(tmp_path: Path) -> None:
 )
 def test_an_unknown_name_is_answered_with_the_known_ones(slug: str, lang: str, what: str, fix: str) -> None:
     with pytest.raises(CrucibleError) as caught:
-        scaffold.render(slug, lang=lang)
+        scaffold.render(challenges.find(slug, {}, where="the command line"), lang=lang)
     assert (caught.value.what, caught.value.exit_code) == (what, 1)
     assert fix.removesuffix("?") in caught.value.fix
 
 
 @pytest.fixture
-def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def mine(tmp_path: Path) -> Path:
     """An author's challenge that an edit can break."""
-    monkeypatch.setenv(challenges.VARIABLE, str(tmp_path))
     return author.new("press-a-button", tmp_path)
 
 
@@ -242,10 +243,10 @@ def test_a_starter_of_the_challenges_own_replaces_the_shared_one_of_its_language
     own.mkdir(parents=True)
     (own / "starter.yaml").write_text("ecosystem: pip\ndevcontainer: image\nbuild: 'true'\nweb: python3 own.py\n")
     (own / "own.py").write_text("own\n")
-    files = {str(name): content.decode() for name, content in scaffold.render(mine.name).items()}
+    files = {str(name): content.decode() for name, content in scaffold.render(challenges.at(mine)).items()}
     assert (files["own.py"], "app.py" in files, "requirements.txt" in files) == ("own\n", False, False)
     assert 'command: "python3 own.py"' in files["crucible.yaml"]
-    assert PurePosixPath("server.js") in scaffold.render(mine.name, lang="node")
+    assert PurePosixPath("server.js") in scaffold.render(challenges.at(mine), lang="node")
 
 
 @pytest.mark.parametrize(
@@ -264,7 +265,7 @@ def test_each_route_of_the_contract_has_its_question(mine: Path, was: str, becom
     path = mine / "challenge.yaml"
     path.write_text(path.read_text().replace(was, becomes))
     with pytest.raises(CrucibleError) as caught:
-        scaffold.render(mine.name)
+        scaffold.render(challenges.at(mine))
     assert caught.value.fault is Fault.AUTHOR
     assert what in caught.value.what
     assert fix in caught.value.fix
@@ -284,9 +285,9 @@ def test_a_starter_names_a_client_for_each_service_that_is_offered(
     path = mine / "challenge.yaml"
     cards = "".join(f"  {service}: A card.\n" for service in IMAGES if service != "redis")
     path.write_text(path.read_text().replace("services:\n", f"sink: true\nservices:\n{cards}", 1))
-    offered = scaffold.render(mine.name, lang=lang)[PurePosixPath(name)].decode()
+    offered = scaffold.render(challenges.at(mine), lang=lang)[PurePosixPath(name)].decode()
     assert [client for client in clients if client not in offered] == []
     path.write_text(re.sub(r"sink: true\nservices:\n(  .*\n)+", "services: {}\n", path.read_text()))
-    bare = scaffold.render(mine.name, lang=lang)[PurePosixPath(name)].decode()
+    bare = scaffold.render(challenges.at(mine), lang=lang)[PurePosixPath(name)].decode()
     assert "ffered" not in bare
     assert not bare.endswith("\n\n")

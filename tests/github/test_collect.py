@@ -19,12 +19,13 @@ from crucible.errors import CrucibleError
 from crucible.github import api as api_module
 from crucible.github import collect
 from crucible.judging import verdict
+from crucible.judging.judge import judge
 from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import GradeOutcome, Verdict
 from crucible.report import cohort_html, to_csv
 from crucible.report.cohort import Line
 
-VERDICT = verdict.judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
+VERDICT = judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
 FITS = replace(VERDICT, fits=(replace(VERDICT.fits[0], result=Judgement.FITS),))
 FAILED = replace(
     VERDICT, outcome=GradeOutcome.FAILED, headline="failed: RL-3",

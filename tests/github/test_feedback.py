@@ -15,7 +15,8 @@ from support.github_api import Answer, Api, Asked, github
 from crucible.github import api as api_module
 from crucible.github import feedback
 from crucible.judging import comparison, verdict
-from crucible.judging.comparison import Against, Change, Comparison, Design, Row, Stand
+from crucible.judging.comparison import Against, Change, Comparison, Contrast, Design, Suitability
+from crucible.judging.judge import judge
 from crucible.judging.shift import Ratio
 from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import GradeOutcome
@@ -24,12 +25,12 @@ from crucible.report import comment
 pytestmark = pytest.mark.machine
 
 REPOSITORY, COMMIT = "learner/limiter", "c" * 40
-VERDICT = verdict.judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
+VERDICT = judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
 
 
 def compared(change: Change, other: float = 2.0) -> Comparison:
-    row = Row("latency_p99_ms", 1.0, other, Ratio(other, 1.9, 2.1), Ratio(1.0, 0.9, 1.1), change)
-    one = Design("head", GradeOutcome.PASSED, "all hold", (), {"paid-quota": Stand(Judgement.FITS, "it holds")})
+    row = Contrast("latency_p99_ms", 1.0, other, Ratio(other, 1.9, 2.1), Ratio(1.0, 0.9, 1.1), change)
+    one = Design("head", GradeOutcome.PASSED, "all hold", (), {"paid-quota": Suitability(Judgement.FITS, "it holds")})
     return Comparison(
         1, "1", "toy", "abc", "paid-quota", 1, "CPU", 6, replace(one, name="base"), (Against(one, (row,)),)
     )

@@ -11,8 +11,8 @@ from support import evidence_builder as build
 
 from crucible.cli.main import main
 from crucible.judging import verdict
+from crucible.judging.judge import judge
 from crucible.planning import challenges
-from crucible.planning.suite import digest
 
 pytestmark = pytest.mark.machine
 
@@ -34,8 +34,8 @@ class Desk:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
-        evidence = build.evidence(suite=digest(challenges.folder_of(SLUG, where="tests")), challenge=SLUG)
-        judged = verdict.judge(evidence, build.MANIFEST, build.SUITE, build.PRICES)
+        evidence = build.evidence(suite=challenges.find(SLUG, {}, where="tests").digest, challenge=SLUG)
+        judged = judge(evidence, build.MANIFEST, build.SUITE, build.PRICES)
         self.result = folder / "result.json"
         self.result.write_bytes(verdict.to_json(judged))
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin:/bin")

@@ -23,6 +23,7 @@ from crucible.planning import challenges
 pytestmark = pytest.mark.machine
 
 SLUG = "rate-limiter"
+CHALLENGE = challenges.find(SLUG, {}, where="tests")
 
 
 @dataclass
@@ -108,7 +109,7 @@ def test_a_challenge_becomes_a_template_repository(hub: Hub) -> None:
     assert about["is_template"] is True
     assert about["topics"] == [publish.OURS, "backend", "system-design", SLUG]
     assert about["description"].startswith("Rate limiter: ")
-    assert hub.files("alice/limiter") == scaffold.render(SLUG)
+    assert hub.files("alice/limiter") == scaffold.render(CHALLENGE)
     marked = next(i for i, it in enumerate(hub.api.asked) if it.method == "PATCH")
     assert hub.api.asked[marked].body["is_template"] is True, (
         "before anything is pushed, so that its workflow is silent"
@@ -121,7 +122,7 @@ def test_publishing_again_changes_nothing_and_a_change_is_one_commit_on_top(hub:
     assert "school/limiter: is up to date" in hub.new(SLUG, "--publish", "school/limiter").output
     first = hub.git("school/limiter", "rev-parse", "main")
     assert "published" in hub.new(SLUG, "--publish", "school/limiter", "--lang", "go").output
-    assert hub.files("school/limiter") == scaffold.render(SLUG, lang="go"), "what is not in it any more is gone"
+    assert hub.files("school/limiter") == scaffold.render(CHALLENGE, lang="go"), "what is not in it any more is gone"
     assert hub.git("school/limiter", "rev-parse", "main~1") == first
 
 
@@ -137,8 +138,8 @@ def test_a_repository_of_somebody_else_is_not_written_over(hub: Hub) -> None:
 def test_all_challenges_are_written_and_published(hub: Hub, tmp_path: Path) -> None:
     done = hub.new("--all", str(tmp_path / "all"), "--publish", "alice")
     assert done.exit_code == 0, done.output
-    assert sorted(hub.repositories) == [f"alice/{slug}" for slug in challenges.slugs()]
-    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == challenges.slugs()
+    assert sorted(hub.repositories) == [f"alice/{slug}" for slug in sorted(challenges.folders({}))]
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == sorted(challenges.folders({}))
 
 
 def test_the_token_is_in_no_argument_no_file_and_no_output(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

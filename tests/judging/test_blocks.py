@@ -24,9 +24,12 @@ def test_the_median_of_the_blocks_counts_and_the_extremes_are_its_interval() -> 
     assert measure("latency_p99_ms", late(9), late(4), late(30)) == Measure("latency_p99_ms", 9, 4, 30, 1800)
 
 
-def test_fewer_than_three_good_blocks_say_nothing() -> None:
+def test_fewer_than_three_good_blocks_say_nothing_but_what_was_counted() -> None:
     bad = replace(late(4), spoiled="another machine took 9% of this one's time")
-    assert blocks.measures((late(4), late(4), bad), 200) == ()
+    counts = {"round_trips_per_request", "bytes_per_request"}
+    assert {measure.axis for measure in blocks.measures((late(4), late(4), bad), 200)} == counts
+    assert set(blocks.values([bad])) == counts
+    assert blocks.measures((late(4), late(4)), 200) == ()
     assert blocks.why_none((late(4), late(4), bad), 200) == (
         "1 of 3 blocks of load were spoiled: another machine took 9% of this one's time"
     )
@@ -41,11 +44,11 @@ def test_a_block_without_any_answer_says_why_nothing_was_measured() -> None:
 
 def test_what_a_request_costs_is_reckoned_on_answers() -> None:
     silent = build.block(latency_us=((4_000, 300),), unanswered_us=((1_000, 300),))
-    assert measure("round_trips_per_check", *(silent,) * 3).value == 2
+    assert measure("round_trips_per_request", *(silent,) * 3).value == 2
     assert measure("cpu_s_per_1000", *(silent,) * 3).value == 1
     assert measure("store_cpu_s_per_1000", *(silent,) * 3).value == pytest.approx(0.2)
     assert measure("total_cpu_s_per_1000", *(silent,) * 3).value == pytest.approx(1.2)
-    assert measure("bytes_per_check", *(silent,) * 3).value == 300
+    assert measure("bytes_per_request", *(silent,) * 3).value == 300
     assert measure("memory_mb", *(silent,) * 3).value == 90
 
 
@@ -93,7 +96,10 @@ def test_a_few_fast_errors_leave_the_slowest_percent_open_and_many_are_as_slow_a
 def test_what_spoils_a_block_is_said(
     steal: float, lag_us: int, network: float, pace: float, used: float, said: str | None
 ) -> None:
-    assert blocks.spoiled(steal, ((lag_us, 600),), network, pace, used, 2) == said
+    assert (
+        blocks.spoiled(steal=steal, lag_us=((lag_us, 600),), network_cpu=network, pace_us=pace, used=used, cores=2)
+        == said
+    )
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.sampled_from([50, 90, 99, 99.9]))

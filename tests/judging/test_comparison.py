@@ -10,15 +10,16 @@ from support import evidence_builder as build
 from crucible.check import Measure, Outcome
 from crucible.errors import CrucibleError
 from crucible.judging import comparison
-from crucible.judging.comparison import Against, Change, Comparison, Graded
+from crucible.judging.comparison import Against, Change, Comparison, Observed
+from crucible.judging.judge import judge
 from crucible.judging.tradeoffs import Fit, Judgement
-from crucible.judging.verdict import Verdict, judge
+from crucible.judging.verdict import Verdict
 from crucible.planning.manifest import Axis
 
 AXES = {
     "latency_p99_ms": Axis("latency_p99_ms", "", "ms", "lower", "noisy"),
     "cpu_s_per_1000": Axis("cpu_s_per_1000", "", "s", "lower", "cpu"),
-    "round_trips_per_check": Axis("round_trips_per_check", "", "round trips", "lower", "counted"),
+    "round_trips_per_request": Axis("round_trips_per_request", "", "round trips", "lower", "counted"),
     "peak_ratio": Axis("peak_ratio", "", "x limit", "lower", "counted"),
     "outage_latency_p99_ms": Axis("outage_latency_p99_ms", "", "ms", "lower", "noisy"),
     "answered": Axis("answered", "", "share", "higher", "counted"),
@@ -50,19 +51,19 @@ def placed(values: Mapping[str, float], result: Judgement = Judgement.FITS, fail
     return replace(VERDICT, fits=(fit,), checks=checks)
 
 
-def base(rng: Random, *verdicts: Verdict, **middle: float) -> Graded:
-    return Graded("base", verdicts or (verdict(), verdict()), visits(rng, middle), visits(rng, middle))
+def base(rng: Random, *verdicts: Verdict, **middle: float) -> Observed:
+    return Observed("base", verdicts or (verdict(), verdict()), visits(rng, middle), visits(rng, middle))
 
 
-def other(rng: Random, *verdicts: Verdict, **middle: float) -> Graded:
-    return Graded("head", verdicts or (verdict(), verdict()), visits(rng, middle))
+def other(rng: Random, *verdicts: Verdict, **middle: float) -> Observed:
+    return Observed("head", verdicts or (verdict(), verdict()), visits(rng, middle))
 
 
-def changes(one: Graded, two: Graded) -> dict[str, Change]:
+def changes(one: Observed, two: Observed) -> dict[str, Change]:
     return {row.axis: row.change for row in comparison.against(one, two, MANIFEST).rows}
 
 
-USUAL = {"latency_p99_ms": 6.0, "cpu_s_per_1000": 0.7, "round_trips_per_check": 1.0}
+USUAL = {"latency_p99_ms": 6.0, "cpu_s_per_1000": 0.7, "round_trips_per_request": 1.0}
 
 
 def test_a_design_does_not_differ_from_itself() -> None:
@@ -71,7 +72,7 @@ def test_a_design_does_not_differ_from_itself() -> None:
         assert set(changes(base(rng, **USUAL), other(rng, **USUAL)).values()) == {Change.NOISE}
 
 
-@pytest.mark.parametrize("axis", ["cpu_s_per_1000", "round_trips_per_check"])
+@pytest.mark.parametrize("axis", ["cpu_s_per_1000", "round_trips_per_request"])
 @pytest.mark.parametrize(("factor", "change"), [(1.2, Change.WORSE), (1 / 1.2, Change.BETTER)])
 def test_a_fifth_more_or_less_is_told_and_nothing_else_is(axis: str, factor: float, change: Change) -> None:
     rng = Random(2)
@@ -83,7 +84,7 @@ def test_a_fifth_more_or_less_is_told_and_nothing_else_is(axis: str, factor: flo
 
 def test_what_the_base_differs_from_itself_is_not_held_against_another() -> None:
     rng = Random(3)
-    restless = Graded(
+    restless = Observed(
         "base", (verdict(), verdict()), visits(rng, {"cpu_s_per_1000": 0.7}), visits(rng, {"cpu_s_per_1000": 0.9})
     )
     assert changes(restless, other(rng, cpu_s_per_1000=0.95))["cpu_s_per_1000"] is Change.NOISE
@@ -91,10 +92,10 @@ def test_what_the_base_differs_from_itself_is_not_held_against_another() -> None
 
 def test_from_nothing_to_something_is_a_difference_without_a_factor() -> None:
     rng = Random(4)
-    none, one = base(rng, round_trips_per_check=0.0), other(rng, round_trips_per_check=1.0)
+    none, one = base(rng, round_trips_per_request=0.0), other(rng, round_trips_per_request=1.0)
     (row,) = comparison.against(none, one, MANIFEST).rows
     assert (row.base, row.other, row.ratio, row.change) == (0.0, 1.0, None, Change.WORSE)
-    assert changes(none, other(rng, round_trips_per_check=0.0)) == {"round_trips_per_check": Change.NOISE}
+    assert changes(none, other(rng, round_trips_per_request=0.0)) == {"round_trips_per_request": Change.NOISE}
 
 
 def test_what_only_one_of_them_has_is_unknown() -> None:
@@ -129,7 +130,7 @@ def test_the_decision_that_the_numbers_point_at() -> None:
     rng = Random(7)
     does_not = Judgement.DOES_NOT
 
-    def said(one: Graded, two: Graded) -> str:
+    def said(one: Observed, two: Observed) -> str:
         return comparison.advice(comparison.against(one, two, MANIFEST), comparison.design(one), "paid-quota")
 
     usual = base(rng, **USUAL)
@@ -142,13 +143,13 @@ def test_the_decision_that_the_numbers_point_at() -> None:
     assert said(usual, lost) == "paid-quota is lost: because so. Take that back, or choose another profile."
     won = base(rng, verdict(does_not), verdict(does_not), **USUAL)
     assert said(won, usual) == "paid-quota is won. What is left to decide is whether the rest is worth it."
-    trade = other(rng, **USUAL | {"cpu_s_per_1000": 0.35, "round_trips_per_check": 2.0})
+    trade = other(rng, **USUAL | {"cpu_s_per_1000": 0.35, "round_trips_per_request": 2.0})
     assert said(usual, trade).startswith("Is cpu_s_per_1000 from 0.7")
-    assert said(usual, trade).endswith("worth round_trips_per_check from 1 to 2, for paid-quota?")
-    worse = other(rng, **USUAL | {"round_trips_per_check": 2.0})
-    assert said(usual, worse).endswith("Otherwise take it back: round_trips_per_check from 1 to 2.")
-    better = other(rng, **USUAL | {"round_trips_per_check": 0.5})
-    assert said(usual, better).startswith("Keep it: round_trips_per_check from 1 to 0.5")
+    assert said(usual, trade).endswith("worth round_trips_per_request from 1 to 2, for paid-quota?")
+    worse = other(rng, **USUAL | {"round_trips_per_request": 2.0})
+    assert said(usual, worse).endswith("Otherwise take it back: round_trips_per_request from 1 to 2.")
+    better = other(rng, **USUAL | {"round_trips_per_request": 0.5})
+    assert said(usual, better).startswith("Keep it: round_trips_per_request from 1 to 0.5")
     assert said(base(rng, verdict(failed=["T-1"]), verdict(), **USUAL), other(rng, **USUAL)) == (
         "Keep it: T-1 holds-in-a-race no longer fails."
     )

@@ -11,10 +11,11 @@ from support import evidence_builder as build
 from crucible.check import Check, Finding, Outcome, Suite
 from crucible.errors import CrucibleError
 from crucible.judging import matrices
+from crucible.judging.judge import judge
 from crucible.judging.matrices import Tried, Verified
 from crucible.judging.references import NONE, Reference, References
 from crucible.judging.tradeoffs import Judgement
-from crucible.judging.verdict import Verdict, judge
+from crucible.judging.verdict import Verdict
 from crucible.planning.manifest import Limit, Manifest, Profile
 from crucible.planning.trials import Kind, Trial, trials
 from crucible.report import render_matrices, render_verified
@@ -188,7 +189,7 @@ def test_a_folder_is_named_by_what_catches_it(tmp_path: Path) -> None:
         (tmp_path / path / "crucible.yaml").write_text("challenge: toy\n")
     for path in ("flaws/t-1--bad", "flaws/paid-quota--worse"):
         (tmp_path / path / "overlay.yaml").write_text("reference: good\nstory: It is wrong.\n")
-    names = [(it.kind, it.name, it.check, it.profile, it.sibling) for it in trials(tmp_path, build.MANIFEST, SUITE)]
+    names = [(it.kind, it.name, it.check, it.profile, it.sibling) for it in trials(build.challenge(tmp_path, SUITE))]
     assert names == [
         ("reference", "good", "", "", ""),
         ("flaw", "paid-quota--worse", "", "paid-quota", "good"),
@@ -197,7 +198,7 @@ def test_a_folder_is_named_by_what_catches_it(tmp_path: Path) -> None:
     ]
     (tmp_path / "flaws" / "t-9--bad").mkdir()
     with pytest.raises(CrucibleError, match="`t-9` is neither a check nor a profile"):
-        trials(tmp_path, build.MANIFEST, SUITE)
+        trials(build.challenge(tmp_path, SUITE))
 
 
 def test_what_was_expected_and_how_often_it_came_is_counted() -> None:
@@ -250,3 +251,48 @@ def test_a_reference_must_fit_the_profile_that_it_is_meant_for() -> None:
         assert matrices.holds(replace(trial, name="true"), verdict, fast), "nobody is meant to fit by another's profile"
     said = matrices.verified((replace(GOOD, verdicts=(verdict,)),), SUITE, fast, NONE, whole=False).tally
     assert said.endswith("of 1 references in the profile that they are meant for 1 did not fit and 0 were inconclusive")
+
+
+def test_names_that_mean_nothing_are_the_authors_fault_before_anything_is_graded(tmp_path: Path) -> None:
+    misspelt = replace(build.AGREES, axes=("long_run_ration",))
+    with pytest.raises(CrucibleError, match="T-2 says that it measures `long_run_ration`, which is no axis"):
+        trials(build.challenge(tmp_path, build.suite(misspelt)))
+    (tmp_path / "references" / "quick").mkdir(parents=True)
+    challenge = replace(build.challenge(tmp_path), manifest=APART)
+    vars(challenge)["suite"] = SUITE
+    with pytest.raises(CrucibleError, match="profile `exact` is intended for `true`, which is no reference"):
+        trials(challenge)
+
+
+def test_a_profiles_flaw_that_fails_a_gate_proves_no_limit() -> None:
+    failing = judge(build.racing(14, profile="side-project"), build.MANIFEST, build.SUITE, build.PRICES)
+    said = found(tried(Kind.FLAW, "side-project--x", failing, profile="side-project")).complaints
+    assert said == (
+        "flaw side-project--x was not caught by the limits of side-project in 1 of 1: a gate failed, so no limit "
+        "of the profile is proven: T-1 holds-in-a-race",
+    )
+
+
+def test_a_measure_that_no_profile_limits_is_asked_for_no_flaw() -> None:
+    other = replace(build.AGREES, id="T-3", axes=("bytes_per_key",))
+    limited = replace(build.AGREES, id="T-4", axes=("long_run_ratio",))
+    said = found(tried(Kind.FLAW, "t-1--x", saying(Outcome.FAIL), check="T-1"), whole=True,
+                 suite=build.suite(build.HOLDS, other, limited)).complaints  # fmt: skip
+    assert [it.split(":")[0] for it in said if "has no flaw" in it] == ["check T-4 has no flaw"]
+
+
+def test_every_axis_of_the_references_is_shown_limited_or_not() -> None:
+    seen = found(tried(Kind.REFERENCE, "quick", saying(Outcome.PASS)), stands=known(QUICK, TRUE))
+    (axes,) = (it for it in seen.tables if it.title == "Every axis, and where the references stand")
+    assert axes.header == ("axis", "unit", "quick", "true")
+    assert ("long_run_ratio", "x the limit", "2", "1") in axes.rows
+    assert any("only a full run" in line for line in shown(seen).splitlines()) == bool(seen.later)
+    assert seen.later
+    assert found(whole=True).later == ()
+
+
+def shown(seen: Verified) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    render_matrices(seen, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()

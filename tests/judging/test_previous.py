@@ -7,9 +7,10 @@ import pytest
 from support import evidence_builder as build
 
 from crucible.judging import previous, verdict
+from crucible.judging.judge import judge
 from crucible.judging.previous import Before
 
-VERDICT = verdict.judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
+VERDICT = judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
 
 
 def test_what_is_kept_can_be_read(tmp_path: Path) -> None:

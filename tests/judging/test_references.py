@@ -9,8 +9,9 @@ from support import evidence_builder as build
 from crucible.check import Measure
 from crucible.errors import CrucibleError, Fault
 from crucible.judging import references
+from crucible.judging.judge import judge
 from crucible.judging.tradeoffs import Fit, Judgement
-from crucible.judging.verdict import Verdict, judge
+from crucible.judging.verdict import Verdict
 
 
 def verdict(**changes: object) -> Verdict:
@@ -39,7 +40,7 @@ def test_a_broken_file_is_the_authors(tmp_path: Path) -> None:
 
 
 def test_several_runs_give_the_median_and_everything_that_any_of_them_saw() -> None:
-    slow = tuple(replace(it, latency_us=((20_000, 600),)) for it in build.EVIDENCE.load)
+    slow = tuple(replace(it, latency_us=((20_000, 600),)) for it in build.OWN.load)
     found = references.of_runs("one", [verdict(), verdict(), verdict(load=slow)])
     stand = found.profiles["paid-quota"]
     late = next(it for it in stand.positions if it.axis == "latency_p99_ms")

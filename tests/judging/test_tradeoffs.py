@@ -7,21 +7,29 @@ from support import evidence_builder as build
 
 from crucible.check import Measure
 from crucible.evidence import LoadBlock, Traffic
-from crucible.judging import tradeoffs
-from crucible.judging.tradeoffs import Gates, Judgement
+from crucible.judging import blocks, tradeoffs
+from crucible.judging.tradeoffs import Checked, Judgement, Terms
+from crucible.judging.words import number
 from crucible.planning.manifest import Limit, Profile
 
 
+def judged(profile: Profile, checked: Checked, **changes: object) -> tradeoffs.Fit:
+    seen = build.evidence(**changes)
+    knee = blocks.knee(seen.own.load, seen.own.ramp, profile.knee_p99_ms)
+    return tradeoffs.fit(profile, seen.own, checked, Terms(build.MANIFEST, build.PRICES, seen.process_types), knee)
+
+
 def position(axis: str, *measures: Measure, **changes: object) -> Measure | None:
-    found, _ = tradeoffs.positions(build.evidence(**changes), measures, build.MANIFEST, 200, build.PRICES)
+    found = judged(Profile("p", "", 2, 200, {}), Checked(measures), **changes).positions
     return next((measure for measure in found if measure.axis == axis), None)
 
 
 def fit(
-    limits: dict[str, Limit], *measures: Measure, gates: Gates | None = None, rate: float = 200, **changes: object
+    limits: dict[str, Limit], *measures: Measure, failed: str = "", open: str = "", rate: float = 200, **changes: object
 ) -> tradeoffs.Fit:
-    profile = Profile("p", "", 2, rate, limits)
-    return tradeoffs.fit(profile, build.evidence(**changes), measures, None, gates or Gates(), build.MANIFEST)
+    return judged(
+        Profile("p", "", 2, rate, limits), Checked(measures, frozenset(), failed, open), **{"load": (), **changes}
+    )
 
 
 def ratio(value: float, low: float, high: float, samples: int = 9) -> Measure:
@@ -52,16 +60,16 @@ def test_a_measure_without_samples_is_none() -> None:
 
 def test_a_service_without_traffic_is_no_moving_part() -> None:
     silent = Traffic("web", "postgres", 0, 0, 0, 0, 0)
-    found = position("moving_parts", traffic=(*build.EVIDENCE.traffic, silent), process_types=("web", "worker"))
+    found = position("moving_parts", traffic=(*build.OWN.traffic, silent), process_types=("web", "worker"))
     assert found is not None
     assert found.value == 3
 
 
 def test_what_a_request_costs_comes_from_the_load_and_from_nothing_else() -> None:
-    found = position("round_trips_per_check")
+    found = position("round_trips_per_request")
     assert found is not None
     assert (found.value, found.samples) == (1.0, 1800)
-    assert position("round_trips_per_check", load=()) is None
+    assert position("round_trips_per_request", load=()) is None
     assert position("backing_services", load=()) is not None
 
 
@@ -112,10 +120,10 @@ def test_a_misfit_outranks_what_is_open() -> None:
 
 
 def test_no_business_accepts_a_failed_gate_and_none_is_sure_of_an_open_one() -> None:
-    failed = fit(at_most(2), ratio(1, 1, 1), gates=Gates(failed="T-1: it did"))
+    failed = fit(at_most(2), ratio(1, 1, 1), failed="T-1: it did")
     assert (failed.result, failed.because) == (Judgement.DOES_NOT, "no business accepts a failed gate: T-1: it did")
-    assert fit(at_most(2), ratio(1, 1, 1), gates=Gates(open="T-1: perhaps")).result is Judgement.INCONCLUSIVE
-    assert fit(at_most(0.5), ratio(1, 1, 1), gates=Gates(open="T-1: perhaps")).result is Judgement.DOES_NOT
+    assert fit(at_most(2), ratio(1, 1, 1), open="T-1: perhaps").result is Judgement.INCONCLUSIVE
+    assert fit(at_most(0.5), ratio(1, 1, 1), open="T-1: perhaps").result is Judgement.DOES_NOT
 
 
 def test_a_misfit_says_at_which_limits_it_would_fit() -> None:
@@ -153,10 +161,10 @@ def test_a_profile_without_limits_fits() -> None:
     ("value", "text"), [(2, "2"), (0.31, "0.31"), (1204.4, "1,204"), (1.9449, "1.945"), (0.00001, "1e-05")]
 )
 def test_numbers_are_short(value: float, text: str) -> None:
-    assert tradeoffs.number(value) == text
+    assert number(value) == text
 
 
 def test_a_rate_is_held_with_the_profiles_own_latency() -> None:
     profile = build.MANIFEST.profiles[0]
-    assert tradeoffs.knee_p99_ms(profile) == 100
-    assert tradeoffs.knee_p99_ms(replace(profile, limits={"latency_p99_ms": Limit(at_most=7)})) == 7
+    assert profile.knee_p99_ms == 100
+    assert replace(profile, limits={"latency_p99_ms": Limit(at_most=7)}).knee_p99_ms == 7

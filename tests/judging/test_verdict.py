@@ -1,7 +1,9 @@
 """What is said of a run, and which exit code goes with it."""
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,15 +12,17 @@ from support import evidence_builder as build
 from crucible import schemas
 from crucible.check import Finding, History, Measure, Outcome
 from crucible.evidence import Evidence, Problem, Recording, Request
+from crucible.judging import judge as judging
 from crucible.judging import verdict
 from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import CheckResult, GradeOutcome, Verdict
+from crucible.planning import challenges
 
 OPEN_PROFILE: dict[str, Any] = {"profile": "public-api", "load": ()}
 
 
 def judge(evidence: Evidence, *checks: Any) -> Verdict:
-    return verdict.judge(evidence, build.MANIFEST, build.suite(*checks), build.PRICES)
+    return judging.judge(evidence, build.MANIFEST, build.suite(*checks), build.PRICES)
 
 
 def of(found: Verdict, check: str) -> CheckResult:
@@ -31,8 +35,8 @@ def saying(finding: Any) -> Any:
 
 
 def cut_short(kind: Any, evidence: Evidence = build.EVIDENCE) -> Evidence:
-    race = replace(evidence.recordings[1], problem=Problem(kind, "it took longer than 10 s"))
-    return replace(evidence, recordings=(evidence.recordings[0], race, evidence.recordings[2]))
+    race = replace(evidence.own.recordings[1], problem=Problem(kind, "it took longer than 10 s"))
+    return build.changed(evidence, recordings=(evidence.own.recordings[0], race, evidence.own.recordings[2]))
 
 
 def test_a_run_that_keeps_every_gate_and_fits_passes() -> None:
@@ -77,6 +81,28 @@ def test_a_judge_that_raises_is_the_authors_fault() -> None:
     found = judge(build.evidence(), replace(build.HOLDS, judge=broken))
     assert (found.outcome, found.exit_code) == (GradeOutcome.ERROR, 3)
     assert of(found, "T-1").finding.what == "the judge of T-1 raised KeyError: 'limit': the author's fault"
+
+
+def test_a_judge_that_raises_in_a_suite_says_on_which_line(tmp_path: Path) -> None:
+    (tmp_path / "toy" / "hidden").mkdir(parents=True)
+    (tmp_path / "toy" / "hidden" / "races.py").write_text("def broken(history):\n    return [][3]\n")
+    text = "from crucible.check import Suite\nfrom .races import broken\n\nSUITE = Suite((), ())\n"
+    (tmp_path / "toy" / "hidden" / "checks.py").write_text(text)
+    suite = challenges.Challenge(tmp_path / "toy", build.MANIFEST).suite
+    assert suite.checks == ()
+    broken = sys.modules["crucible_suite_toy.races"].broken
+    found = judge(build.evidence(), replace(build.HOLDS, judge=broken))
+    assert "raised IndexError at hidden/races.py:2: list index out of range" in of(found, "T-1").finding.what
+
+
+def test_a_measure_on_no_axis_of_the_challenge_is_the_authors_fault_and_not_dropped() -> None:
+    measure = Measure("long_run_ration", 1, 1, 1, 50)
+    found = judge(build.evidence(), saying(Finding(Outcome.PASS, "fine", (), (measure,), {"n": 1})))
+    assert (of(found, "T-1").finding.outcome, found.exit_code) == (Outcome.ERROR, 3)
+    assert of(found, "T-1").finding.what == (
+        "the judge of T-1 measures `long_run_ration`, which is no axis of the manifest; is `long_run_ratio` meant?: "
+        "the author's fault"
+    )
 
 
 def test_an_error_outranks_a_failed_gate() -> None:
@@ -148,7 +174,7 @@ def test_a_check_that_was_not_asked_for_is_not_run_and_not_missed() -> None:
 def test_a_scenario_of_the_full_grade_is_not_missed_in_a_quick_one() -> None:
     scenarios = (build.CONTACT, replace(build.RACE, modes=frozenset({"full"})), build.STEADY)
     evidence = build.evidence(recordings=(build.PASSING[0], build.PASSING[2]))
-    found = verdict.judge(evidence, build.MANIFEST, build.suite(scenarios=scenarios), build.PRICES)
+    found = judging.judge(evidence, build.MANIFEST, build.suite(scenarios=scenarios), build.PRICES)
     assert of(found, "T-1").finding == Finding(Outcome.NOT_RUN, "only a full grade runs it")
     assert found.exit_code == 0
 

@@ -58,9 +58,9 @@ class Booted:
 @pytest.fixture(scope="module")
 def booted() -> Iterator[Booted]:
     with temporary_folder() as folder, asyncio.Runner() as runner:
-        solution = read_solution(write_solution(folder / "solution", WEB))
+        solution = read_solution(write_solution(folder / "solution", WEB), {})
         manifest = replace(solution.manifest, services=dict.fromkeys(SERVICES, "as it is"), durable=("redis",))
-        solution = replace(solution, services=tuple(SERVICES), manifest=manifest)
+        solution = replace(solution, services=tuple(SERVICES), challenge=replace(solution.challenge, manifest=manifest))
         environ = os.environ | {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
         opened = open_lab(make_plan(solution, Suite((), ()), seed=1), folder / "logs", environ)
         lab = runner.run(opened.__aenter__())

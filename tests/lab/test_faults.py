@@ -125,7 +125,7 @@ def booted() -> Iterator[Grader]:
         )  # fmt: skip
         (solution / "worker.sh").write_text(WORKER)
         environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
-        opened = open_lab(make_plan(read_solution(solution), Suite((), ()), seed=1), folder / "logs", environ)
+        opened = open_lab(make_plan(read_solution(solution, {}), Suite((), ()), seed=1), folder / "logs", environ)
         lab = runner.run(opened.__aenter__())
         try:
             runner.run(lab.boot())

@@ -79,8 +79,9 @@ def booted() -> Iterator[Booted]:
             processes="{web: {command: python3 app.py}, worker: {command: python3 worker.py, replicas: 2}}",
         )  # fmt: skip
         (written / "worker.py").write_text(WORKER)
-        solution = read_solution(written)
-        solution = replace(solution, manifest=replace(solution.manifest, sink=True))
+        solution = read_solution(written, {})
+        challenge = replace(solution.challenge, manifest=replace(solution.manifest, sink=True))
+        solution = replace(solution, challenge=challenge)
         environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
         opened = open_lab(make_plan(solution, Suite((), ()), seed=1), folder / "logs", environ)
         lab = runner.run(opened.__aenter__())

@@ -4,14 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.evidence_builder import AGREES, CONTACT, HOLDS, MANIFEST, RACE, STEADY, suite
+from support.evidence_builder import AGREES, CONTACT, HOLDS, RACE, STEADY, suite
+from support.evidence_builder import challenge as build_challenge
 
 from crucible.check import Suite
-from crucible.planning.challenges import folder_of
-from crucible.planning.manifest import read_manifest
-from crucible.planning.plan import Deadlines, Instance, LoadPlan, Plan, UnknownNameError, make_plan, minutes
+from crucible.planning import challenges
+from crucible.planning.defaults import Deadlines
+from crucible.planning.names import UnknownNameError
+from crucible.planning.plan import Instance, LoadPlan, Plan, make_plan, minutes
 from crucible.planning.solution import ProcessType, Solution
-from crucible.planning.suite import load_suite
 
 LATE = replace(STEADY, id="late", phase="fault", estimate_s=7)
 BESIDE = replace(STEADY, id="beside", estimate_s=9)
@@ -20,7 +21,7 @@ BESIDE = replace(STEADY, id="beside", estimate_s=9)
 def solution(**changes: object) -> Solution:
     plain = Solution(
         folder=Path("/nonexistent"),
-        manifest=MANIFEST,
+        challenge=build_challenge(),
         processes={"web": ProcessType("serve"), "worker": ProcessType("work", 3), "clock": ProcessType("tick")},
         build=None,
         services=("redis",),
@@ -140,9 +141,10 @@ def test_a_challenge_without_a_load_has_none() -> None:
 
 
 def test_the_minutes_of_a_job_are_those_of_its_plan_and_what_a_job_takes_besides() -> None:
-    challenge = folder_of("rate-limiter", where="tests")
-    manifest, suite = read_manifest(challenge), load_suite(challenge)
-    loaded, bare = (minutes(manifest, suite, loaded=it) for it in (True, False))
+    challenge = challenges.find("rate-limiter", {}, where="tests")
+    without = challenges.Challenge(Path("/nonexistent"), challenge.manifest)
+    vars(without)["suite"] = challenge.suite
+    loaded, bare = minutes(challenge), minutes(without)
     assert set(loaded) == {"quick", "full", "compare"}
     assert 2 <= bare["quick"] <= loaded["quick"] < loaded["full"] < 15
     assert loaded["quick"] < loaded["compare"] < 20

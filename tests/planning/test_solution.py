@@ -17,7 +17,7 @@ def test_a_solution_is_read_with_its_challenge(tmp_path: Path) -> None:
         profile="login-guard",
         predictions="{latency_p99_ms: 20}",
     )
-    solution = read_solution(folder)
+    solution = read_solution(folder, {})
     assert solution.manifest.slug == "rate-limiter"
     assert solution.processes == {"web": ProcessType("serve"), "sweeper": ProcessType("sweep", 2)}
     assert (solution.services, solution.profile) == (("redis", "postgres"), "login-guard")
@@ -44,6 +44,6 @@ def test_what_cannot_be_meant_is_named_with_its_line(
 ) -> None:
     folder = write_solution(tmp_path / "s", **changes)
     with pytest.raises(CrucibleError) as told:
-        read_solution(folder)
+        read_solution(folder, {})
     assert told.value.where == f"{folder / 'crucible.yaml'}:{line}"
     assert says in told.value.what

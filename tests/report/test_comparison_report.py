@@ -12,10 +12,14 @@ from support import hostile
 
 from crucible.check import Outcome
 from crucible.errors import CrucibleError, Fault
-from crucible.judging.comparison import Against, Change, Comparison, Design, Row, Stand
+from crucible.judging.comparison import Against, Change, Comparison, Contrast, Design, Suitability
+from crucible.judging.graded import Graded
+from crucible.judging.judge import judge
+from crucible.judging.previous import Before
 from crucible.judging.shift import Ratio
 from crucible.judging.tradeoffs import Judgement
-from crucible.judging.verdict import GradeOutcome, Verdict, judge
+from crucible.judging.verdict import GradeOutcome, Verdict
+from crucible.planning.manifest import Manifest
 from crucible.report import comment, comparison_md, pointers, render_comparison, since_md
 from crucible.report.pointers import Pointer
 
@@ -26,17 +30,17 @@ OUR_HTML = re.compile(r"\s*(</?(sub|details|summary)>[^<]*)+\s*|<!-- crucible-fe
 
 def design(name: str = "head", result: Judgement = Judgement.FITS, failed: tuple[str, ...] = ()) -> Design:
     outcome = GradeOutcome.FAILED if failed else GradeOutcome.PASSED
-    return Design(name, outcome, "all gates hold", failed, {"paid-quota": Stand(result, "because so")})
+    return Design(name, outcome, "all gates hold", failed, {"paid-quota": Suitability(result, "because so")})
 
 
-def row(axis: str, change: Change, base: float | None = 1.0, other: float | None = 2.0) -> Row:
-    return Row(axis, base, other, Ratio(2.0, 1.9, 2.1), Ratio(1.0, 0.98, 1.03), change)
+def row(axis: str, change: Change, base: float | None = 1.0, other: float | None = 2.0) -> Contrast:
+    return Contrast(axis, base, other, Ratio(2.0, 1.9, 2.1), Ratio(1.0, 0.98, 1.03), change)
 
 
 WORSE, SAME = row("latency_p99_ms", Change.WORSE), row("cpu_s_per_1000", Change.NOISE, other=1.01)
 
 
-def compared(*rows: Row, this: Design | None = None, base: Design | None = None) -> Comparison:
+def compared(*rows: Contrast, this: Design | None = None, base: Design | None = None) -> Comparison:
     one = Against(this or design(), rows)
     return Comparison(1, "1.0", "toy", "abc", "paid-quota", 1, "Example CPU", 6, base or design("base"), (one,))
 
@@ -116,22 +120,26 @@ def judged(outcome: Outcome = Outcome.PASS, result: Judgement = Judgement.FITS, 
     return replace(VERDICT, checks=checks, fits=(replace(VERDICT.fits[0], result=result, positions=stand.positions),))
 
 
+def since(commit: str, before: Verdict, now: Verdict, manifest: Manifest = build.MANIFEST) -> str:
+    return since_md(Graded(now, build.EVIDENCE, manifest, build.REFERENCES, Before(commit, before)))
+
+
 def test_since_an_earlier_grade_only_what_no_machine_changes_is_told() -> None:
     before = judged()
     now = judged(Outcome.FAIL, Judgement.DOES_NOT, parts=2, ms=9)
     noisy = tuple(replace(it, steadiness="noisy" if it.unit == "ms" else "counted") for it in build.MANIFEST.axes)
-    text = since_md("0123456789abcdef", before, now, replace(build.MANIFEST, axes=noisy))
+    text = since("0123456789abcdef", before, now, replace(build.MANIFEST, axes=noisy))
     assert "## Since `0123456789ab`" in text
     assert "T-1 holds-in-a-race: pass before, fail now" in text
     assert "`paid-quota`: fits before, does not now" in text
     assert "`moving_parts`: 1 before, 2 now" in text
     assert "latency_p99_ms" not in text
-    assert "has changed" in since_md("abc", now, now, build.MANIFEST)
+    assert "has changed" in since("abc", now, now)
 
 
 def test_grades_of_another_kind_are_not_compared() -> None:
-    assert since_md("abc", replace(VERDICT, mode="full"), VERDICT, build.MANIFEST) == ""
-    assert since_md("abc", replace(VERDICT, suite="other"), VERDICT, build.MANIFEST) == ""
+    assert since("abc", replace(VERDICT, mode="full"), VERDICT) == ""
+    assert since("abc", replace(VERDICT, suite="other"), VERDICT) == ""
 
 
 def test_an_error_points_at_its_line() -> None:
@@ -146,14 +154,14 @@ def test_an_error_points_at_its_line() -> None:
 
 @pytest.mark.parametrize("text", hostile.TEXTS, ids=hostile.NAMES)
 def test_hostile_words_stay_words_in_every_markdown(text: str) -> None:
-    this = Design(text, GradeOutcome.FAILED, text, (text,), {text: Stand(Judgement.DOES_NOT, text)})
-    base = Design(text, GradeOutcome.PASSED, text, (), {text: Stand(Judgement.FITS, text)})
+    this = Design(text, GradeOutcome.FAILED, text, (text,), {text: Suitability(Judgement.DOES_NOT, text)})
+    base = Design(text, GradeOutcome.PASSED, text, (), {text: Suitability(Judgement.FITS, text)})
     found = replace(compared(replace(WORSE, axis=text), this=this, base=base), profile=text)
     verdict = replace(VERDICT, headline=text, challenge=text)
     earlier = replace(judged(Outcome.FAIL), fits=(replace(VERDICT.fits[0], profile=text, because=text),))
     now = replace(judged(), fits=(replace(earlier.fits[0], result=Judgement.DOES_NOT),))
     rough = comment.comment_md(verdict, found, text, "https://example.org")
-    for said in (rough, comparison_md(found), since_md(text, earlier, now, build.MANIFEST)):
+    for said in (rough, comparison_md(found), since(text, earlier, now)):
         assert len(said) < comment.MOST
         assert not hostile.leaks(said)
         tokens = [token for block in MARKDOWN.parse(said) for token in (block.children or [block])]

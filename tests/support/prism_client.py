@@ -17,12 +17,11 @@ from support import evidence_builder as build
 from crucible.errors import CrucibleError
 from crucible.github import api, collect, feedback, publish
 from crucible.github.feedback import Results, Settings
-from crucible.judging import verdict
+from crucible.judging.judge import judge
 from crucible.planning import challenges
-from crucible.planning.manifest import read_manifest
 
 REPOSITORY = "octocat/Hello-World"
-VERDICT = verdict.judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
+VERDICT = judge(build.evidence(), build.MANIFEST, build.SUITE, build.PRICES)
 PULL_REQUEST = {"pull_request": {"number": 1347, "head": {"sha": "6dcb09b5b57875f334f61aebed695e2e4193db5e"}}}
 RUN = {
     "workflow_run": {
@@ -43,7 +42,7 @@ class AnyMediaType(requests.Session):
 def main(url: str) -> int:
     requests.Session = AnyMediaType  # type: ignore[misc]
     eager, lazy = (api.client("a" * 40, url, lazy=lazy) for lazy in (False, True))
-    manifest = read_manifest(challenges.folder_of("rate-limiter", where="tests"))
+    manifest = challenges.find("rate-limiter", {}, where="tests").manifest
 
     def comment(event: Mapping[str, object]) -> object:
         settings = Settings(Path(), "", url, REPOSITORY, "https://github.com/octocat/Hello-World/actions/runs/1", event)

@@ -1,4 +1,7 @@
-"""`crucible-new`: lists the challenges, or writes a repository that answers one."""
+"""`crucible-new`: lists the challenges, or writes a repository that answers one.
+
+What takes long to import is imported where it is used, so that `--help` is told at once.
+"""
 
 import os
 import shlex
@@ -6,16 +9,17 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from crucible import __version__
 from crucible.cli import explain
-from crucible.commands import scaffold
 from crucible.errors import CrucibleError
-from crucible.planning import challenges
-from crucible.planning.manifest import read_manifest
+from crucible.planning.defaults import ACTION
+
+if TYPE_CHECKING:
+    from crucible.planning.challenges import Challenge
 
 INTERRUPTED = 130
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -28,7 +32,7 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--lang", default="python", show_default=True, help="The language of the starter.")
 @click.option(
     "--action",
-    default=scaffold.DEFAULT_ACTION,
+    default=ACTION,
     show_default=True,
     metavar="OWNER/REPO@REF",
     help="The GitHub Action that the repository is graded with.",
@@ -54,11 +58,7 @@ def main(
         elif not directory and not repository:
             raise click.UsageError(f"Name the directory to write: crucible-new {challenge} DIR")
         else:
-            if directory:
-                folder = scaffold.create(challenge, Path(directory), lang=lang, action=action)
-                click.echo(_next_steps(challenge, folder, directory))
-            if repository:
-                _publish({repository: challenge}, lang, action)
+            _one(challenge, directory, lang, action, repository)
     except CrucibleError as error:
         click.echo(explain(error), err=True)
         sys.exit(error.exit_code)
@@ -67,27 +67,43 @@ def main(
         sys.exit(INTERRUPTED)
 
 
+def _one(slug: str, directory: str | None, lang: str, action: str, repository: str | None) -> None:
+    from crucible.commands import scaffold
+    from crucible.planning import challenges
+
+    challenge = challenges.find(slug, os.environ, where="the command line")
+    if directory:
+        folder = scaffold.create(challenge, Path(directory), lang=lang, action=action)
+        click.echo(_next_steps(challenge, folder, directory))
+    if repository:
+        _publish({repository: challenge}, lang, action)
+
+
 def _every(place: Path, lang: str, action: str, owner: str | None) -> None:
-    slugs = challenges.slugs()
-    for slug in slugs:
-        folder = scaffold.create(slug, place / slug, lang=lang, action=action)
+    from crucible.commands import scaffold
+    from crucible.planning import challenges
+
+    every = {challenge.manifest.slug: challenge for challenge in challenges.every(os.environ)}
+    for slug, challenge in every.items():
+        folder = scaffold.create(challenge, place / slug, lang=lang, action=action)
         click.echo(f"{slug} is ready in {click.format_filename(folder)}")
     if owner is not None:
-        _publish({f"{owner}/{slug}": slug for slug in slugs}, lang, action)
+        _publish({f"{owner}/{slug}": challenge for slug, challenge in every.items()}, lang, action)
 
 
-def _publish(repositories: Mapping[str, str], lang: str, action: str) -> None:
+def _publish(repositories: "Mapping[str, Challenge]", lang: str, action: str) -> None:
     """Publish challenges, each as the repository that it is named for."""
-    from crucible.github import api, publish  # not before: it takes longer to import than all the rest
+    from crucible.commands import scaffold
+    from crucible.github import api, publish
 
     for name in repositories:
         publish.split(name)
     secret = publish.token(os.environ)
     client = api.client(secret, os.environ.get("GITHUB_API_URL", api.API))
-    for name, slug in repositories.items():
-        manifest = read_manifest(challenges.folder_of(slug, where="the command line"))
-        files = scaffold.render(slug, lang=lang, action=action)
-        address, pushed = publish.publish(client, name, manifest, files, secret)
+    for name, challenge in repositories.items():
+        files = scaffold.render(challenge, lang=lang, action=action)
+        pushing = publish.logged_in(secret, os.environ)
+        address, pushed = publish.publish(client, name, challenge.manifest, files, pushing)
         click.echo(f"{name}: {'published' if pushed else 'is up to date'}: {address}")
 
 
@@ -99,23 +115,30 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 
 def _listing() -> str:
-    manifests = challenges.all_manifests()
+    from crucible.planning import challenges
+
+    manifests = [challenge.manifest for challenge in challenges.every(os.environ)]
     width = max((len(manifest.slug) for manifest in manifests), default=0)
     lines = [f"  {manifest.slug:{width}}  {manifest.line}" for manifest in manifests]
     return "\n".join(["Challenges:", "", *lines, "", "Start one with: crucible-new CHALLENGE DIR"])
 
 
-def _next_steps(challenge: str, folder: Path, directory: str) -> str:
-    minutes = scaffold.minutes_of(challenge)["quick"]
+def _next_steps(challenge: "Challenge", folder: Path, directory: str) -> str:
+    from crucible.planning.plan import minutes
+
+    quick = minutes(challenge)["quick"]
     steps = [
         ("README.md", "the brief; DECISION.md is the place for your choice"),
         ("crucible grade", "judges it here"),
-        ("git push", f"to a repository of yours on GitHub: every push is graded, in about {minutes} minutes"),
+        (
+            "git push",
+            f"to a repository of yours on GitHub: every push is graded, in about {quick} minutes",
+        ),
     ]
     if folder != Path.cwd():
         steps.insert(0, (f"cd {shlex.quote(directory)}", ""))
     lines = [f"  {step:14}  {note}".rstrip() for step, note in steps]
-    return "\n".join([f"{challenge} is ready in {click.format_filename(folder)}", "", "Next:", *lines])
+    return "\n".join([f"{challenge.manifest.slug} is ready in {click.format_filename(folder)}", "", "Next:", *lines])
 
 
 if __name__ == "__main__":

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Protocol
 
 from crucible import __version__, report
-from crucible.check import Suite
-from crucible.commands import grade
-from crucible.commands.grade import Request, interruptible
+from crucible.commands import grade, results
 from crucible.errors import CrucibleError, Fault
 from crucible.judging import blocks, comparison
-from crucible.judging.comparison import Comparison, Graded
+from crucible.judging.comparison import Comparison, Observed
 from crucible.judging.verdict import Verdict
-from crucible.planning import challenges
-from crucible.planning.manifest import Manifest, Profile
+from crucible.planning.challenges import Challenge
+from crucible.planning.defaults import ROUNDS
+from crucible.planning.manifest import Profile
+from crucible.planning.names import UnknownNameError
 from crucible.planning.overlays import lay_out
-from crucible.planning.plan import ROUNDS, VISIT, Plan, UnknownNameError, make_plan
+from crucible.planning.plan import VISIT, Plan, make_plan
 from crucible.planning.solution import Solution, read_solution
-from crucible.planning.suite import digest, load_file, load_suite
 from crucible.planning.trials import Kind, trials
+from crucible.processes.interrupt import interruptible
 from crucible.run import machine, run
 
 FILE, MARKDOWN = "comparison.json", "comparison.md"
@@ -63,9 +63,7 @@ class _Setting:
     """What is the same for every grade and every visit."""
 
     wanted: Wanted
-    challenge: Path
-    manifest: Manifest
-    suite: Suite
+    challenge: Challenge
     profile: Profile
     environ: Mapping[str, str]
     telling: Telling
@@ -79,26 +77,26 @@ def compare(wanted: Wanted, environ: Mapping[str, str], telling: Telling) -> Com
     with tempfile.TemporaryDirectory(prefix="crucible-compare-") as folder:
         Path(folder).chmod(0o755)
         setting, designs = _set_out(wanted, Path(folder), environ, telling)
-        grade.make_output(wanted.output, wanted.folders[0])
-        grade.give_back(wanted.output)
+        results.make(wanted.output, wanted.folders[0])
+        results.give_back(wanted.output)
         for name in (MARKDOWN, FILE):
             (wanted.output / name).unlink(missing_ok=True)
         whole = [_graded(design, setting, (), design.results) for design in designs]
-        measuring = tuple(check.id for check in setting.suite.checks if check.axes)
+        measuring = tuple(check.id for check in setting.challenge.suite.checks if check.axes)
         further = [_graded(design, setting, measuring, Path(folder) / "further") for design in designs]
         again, *visits = _visits([designs[0], *designs], setting, Path(folder) / "visits")
     each = zip(designs, whole, further, visits, strict=True)
-    them = [Graded(design.name, (first, second), tuple(visited)) for design, first, second, visited in each]
+    them = [Observed(design.name, (first, second), tuple(visited)) for design, first, second, visited in each]
     base = replace(them[0], again=tuple(again))
     found = Comparison(
-        schema=comparison.SCHEMA, crucible=__version__, challenge=setting.manifest.slug,
-        suite=digest(setting.challenge), profile=setting.profile.id, seed=wanted.seed, machine=machine().words,
+        schema=comparison.SCHEMA, crucible=__version__, challenge=setting.challenge.manifest.slug,
+        suite=setting.challenge.digest, profile=setting.profile.id, seed=wanted.seed, machine=machine().words,
         rounds=wanted.rounds, base=comparison.design(base),
-        others=tuple(comparison.against(base, other, setting.manifest) for other in them[1:]),
+        others=tuple(comparison.against(base, other, setting.challenge.manifest) for other in them[1:]),
     )  # fmt: skip
-    grade.write(wanted.output / FILE, comparison.to_json(found))
-    grade.write(wanted.output / MARKDOWN, report.comparison_md(found).encode("utf-8", "replace"))
-    grade.give_back(wanted.output)
+    results.write(wanted.output / FILE, comparison.to_json(found))
+    results.write(wanted.output / MARKDOWN, report.comparison_md(found).encode("utf-8", "replace"))
+    results.give_back(wanted.output)
     return found
 
 
@@ -106,7 +104,7 @@ def _set_out(
     wanted: Wanted, scratch: Path, environ: Mapping[str, str], telling: Telling
 ) -> tuple[_Setting, list[_Design]]:
     """Raises a CrucibleError where the designs do not answer one challenge, or there is nothing to compare with."""
-    solutions = [read_solution(folder) for folder in wanted.folders]
+    solutions = [read_solution(folder, environ) for folder in wanted.folders]
     first = solutions[0]
     for solution in solutions:
         if solution.manifest.slug != first.manifest.slug:
@@ -114,12 +112,10 @@ def _set_out(
                 f"it answers {solution.manifest.slug}, and the first design answers {first.manifest.slug}",
                 where=str(solution.folder), fix="compare designs for one challenge", fault=Fault.LEARNER,
             )  # fmt: skip
-    challenge = challenges.folder_of(first.manifest.slug, where=str(first.folder))
-    suite = load_suite(challenge)
     names = _names([solution.folder for solution in solutions])
     if wanted.references:
-        them = [it for it in trials(challenge, first.manifest, suite) if it.kind is Kind.REFERENCE]
-        solutions += [read_solution(lay_out(it.folder, scratch / it.name)) for it in them]
+        them = [it for it in trials(first.challenge) if it.kind is Kind.REFERENCE]
+        solutions += [read_solution(lay_out(it.folder, scratch / it.name), environ) for it in them]
         names += [f"reference {it.name}" for it in them]
     if len(solutions) < 2:
         raise CrucibleError(
@@ -134,7 +130,7 @@ def _set_out(
         _Design(name, solution, wanted.output / f"{index}-{_slug(name)}")
         for index, (name, solution) in enumerate(zip(names, solutions, strict=True))
     ]
-    return _Setting(wanted, challenge, first.manifest, suite, profile, environ, telling), designs
+    return _Setting(wanted, first.challenge, profile, environ, telling), designs
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -154,35 +150,36 @@ def _slug(name: str) -> str:
 
 def _graded(design: _Design, setting: _Setting, checks: tuple[str, ...], results: Path) -> Verdict:
     """A quick grade; of some checks only, where any are named."""
-    request = Request(
+    asked = grade.Wanted(
         folder=design.solution.folder, output=results, seed=setting.wanted.seed, checks=checks,
         profile=setting.profile.id, private=(*setting.wanted.private, setting.wanted.output),
     )  # fmt: skip
     what = f"{design.name}: {'what is measured, again' if checks else 'a quick grade'}"
     with setting.telling.step(what), _named(design):
-        return grade.grade(request, setting.environ, _SILENT).verdict
+        return grade.grade(asked, setting.environ, _SILENT).verdict
 
 
 def _visits(designs: Sequence[_Design], setting: _Setting, logs: Path) -> list[list[dict[str, float]]]:
     """What each design's load cost in each round. The order turns round every time, so that a drift favours nobody."""
     found: list[list[dict[str, float]]] = [[] for _ in designs]
-    if load_file(setting.challenge) is None:
+    if setting.challenge.load_file is None:
         return found
     for number in range(setting.wanted.rounds):
         turns = list(enumerate(designs))
         with setting.telling.step(f"load, round {number + 1} of {setting.wanted.rounds}"):
             for index, design in turns[:: -1 if number % 2 else 1]:
                 with _named(design):
-                    seen = run(_visit(design, setting, number), setting.challenge, logs, setting.environ, _SILENT)
+                    seen = run(_visit(design, setting, number), logs, setting.environ, _SILENT)
                     evidence = interruptible(seen)
-                if values := blocks.values(evidence.load[1:]):
+                if values := blocks.values(evidence.own.load[1:]):
                     found[index].append(values)
     return found
 
 
 def _visit(design: _Design, setting: _Setting, number: int) -> Plan:
     """Nothing but the first requests, and load."""
-    plan = make_plan(design.solution, setting.suite, seed=setting.wanted.seed + number, profile=setting.profile.id)
+    seed, suite = setting.wanted.seed + number, setting.challenge.suite
+    plan = make_plan(design.solution, suite, seed=seed, profile=setting.profile.id)
     contact = tuple(scenario for scenario in plan.scenarios if scenario.phase == "contact")
     return replace(plan, scenarios=contact, checks=(), load=replace(VISIT, rates=(setting.profile.rate,)))
 

@@ -11,7 +11,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 import jinja2
@@ -19,13 +18,14 @@ import jinja2
 from crucible.commands import atomic
 from crucible.errors import CrucibleError, Fault
 from crucible.planning import challenges, yamlfile
+from crucible.planning.challenges import Challenge
 from crucible.planning.contract import Route, read_routes
+from crucible.planning.defaults import ACTION
 from crucible.planning.images import images_for
-from crucible.planning.manifest import Limit, Manifest, read_manifest
+from crucible.planning.manifest import Limit
+from crucible.planning.names import nearest
 from crucible.planning.plan import minutes
-from crucible.planning.suite import load_file, load_suite
 
-DEFAULT_ACTION = "crucible-labs/crucible@v1"
 WORKFLOWS = PurePosixPath(".github/workflows")
 
 _STARTER, _STARTERS = "starter.yaml", "starters"
@@ -48,50 +48,42 @@ class Starter:
     """The command of its `web` process."""
 
 
-def create(slug: str, directory: Path, *, lang: str = "python", action: str = DEFAULT_ACTION) -> Path:
+def create(challenge: Challenge, directory: Path, *, lang: str = "python", action: str = ACTION) -> Path:
     """Write a repository for the challenge into `directory`, new or empty; returns its absolute path.
 
     Raises a CrucibleError, and leaves everything as it was, where that cannot be done.
     """
-    return atomic.write_whole(directory, render(slug, lang=lang, action=action))
+    return atomic.write_whole(directory, render(challenge, lang=lang, action=action))
 
 
-def languages(challenge: Path) -> list[str]:
+def languages(challenge: Challenge) -> list[str]:
     """The languages that a challenge has starters in."""
     return sorted(_starters(challenge))
 
 
-def render(slug: str, *, lang: str = "python", action: str = DEFAULT_ACTION) -> dict[PurePosixPath, bytes]:
+def render(challenge: Challenge, *, lang: str = "python", action: str = ACTION) -> dict[PurePosixPath, bytes]:
     """Every file of the repository, by its path in it; writes nothing."""
-    challenge = challenges.folder_of(slug, where="the command line")
     starter = _starter_folder(challenge, lang)
-    manifest = read_manifest(challenge)
+    manifest = challenge.manifest
     shared = _shared()
     values: dict[str, object] = {
         "manifest": manifest,
         "images": images_for(manifest.services, manifest.durable),
         "starter": yamlfile.read(starter / _STARTER, Starter, fault=Fault.AUTHOR),
         "uses": _uses(action, pinned=_is_pinned(action)),
-        "minutes": minutes_of(slug),
+        "minutes": minutes(challenge),
     }
     if starter.is_relative_to(shared):
-        values["routes"] = _routes(challenge, manifest)
+        values["routes"] = _routes(challenge)
     environment = _environment()
     files: dict[PurePosixPath, bytes] = {}
-    for tree in (shared, challenge / "template", starter):
+    for tree in (shared, challenge.folder / "template", starter):
         for path in _files_of(tree):
             files[_renamed(path.relative_to(tree))] = _content(path, environment, values)
     workflows = challenges.data_folder("workflows")
     for path in _files_of(workflows):
         files[WORKFLOWS / _renamed(path.relative_to(workflows))] = _content(path, environment, values)
     return dict(sorted(files.items()))
-
-
-def minutes_of(slug: str) -> dict[str, int]:
-    """How many minutes of a runner's time a `quick` grade, a `full` one, and a pull request (`compare`) take."""
-    challenge = challenges.folder_of(slug, where="the command line")
-    loaded = load_file(challenge) is not None
-    return minutes(read_manifest(challenge), load_suite(challenge), loaded=loaded)
 
 
 def _uses(action: str, *, pinned: bool) -> str:
@@ -110,7 +102,7 @@ def _is_pinned(action: str) -> bool:
     if match is None or ".." in action:
         raise CrucibleError(
             f"`{action}` does not name an action",
-            where="--action", fix=f"write OWNER/REPO@REF, such as {DEFAULT_ACTION}", fault=Fault.LEARNER,
+            where="--action", fix=f"write OWNER/REPO@REF, such as {ACTION}", fault=Fault.LEARNER,
         )  # fmt: skip
     return _COMMIT.fullmatch(match["ref"]) is not None
 
@@ -119,37 +111,35 @@ def _shared() -> Path:
     return challenges.data_folder("challenge_templates") / "_shared"
 
 
-def _starters(challenge: Path) -> dict[str, Path]:
+def _starters(challenge: Challenge) -> dict[str, Path]:
     """The folder of each language's starter: the challenge's own, or the shared one."""
-    found = [path.parent for place in (_shared(), challenge) for path in place.glob(f"{_STARTERS}/*/{_STARTER}")]
+    found = [path.parent for place in (_shared(), challenge.folder) for path in place.glob(f"{_STARTERS}/*/{_STARTER}")]
     return {folder.name: folder for folder in found}
 
 
-def _routes(challenge: Path, manifest: Manifest) -> tuple[Route, ...]:
+def _routes(challenge: Challenge) -> tuple[Route, ...]:
     """The routes of the contract, about each of which the manifest asks a question."""
-    routes = read_routes(challenge)
-    lines, asked = [route.line for route in routes], manifest.questions
+    routes = read_routes(challenge.folder)
+    lines, asked = [route.line for route in routes], challenge.manifest.questions
     if lost := [line for line in asked if line not in lines]:
-        close = get_close_matches(lost[0], lines, n=1)
         what = f"`questions` asks about `{lost[0]}`, which is no route of the contract"
-        fix = f"did you mean `{close[0]}`?" if close else "use one of: " + ", ".join(lines)
+        fix = nearest(lost[0], lines)
     elif missing := [line for line in lines if line not in asked]:
         what = f"`questions` has none about `{missing[0]}`"
         fix = "write down what whoever works on this route has to decide"
     else:
         return routes
-    raise CrucibleError(what, where=str(challenge / "challenge.yaml"), fix=fix, fault=Fault.AUTHOR)
+    raise CrucibleError(what, where=str(challenge.folder / "challenge.yaml"), fix=fix, fault=Fault.AUTHOR)
 
 
-def _starter_folder(challenge: Path, lang: str) -> Path:
+def _starter_folder(challenge: Challenge, lang: str) -> Path:
     known = _starters(challenge)
     if lang in known:
         return known[lang]
-    close = get_close_matches(lang, known, n=1)
     raise CrucibleError(
-        f"there is no `{lang}` starter for {challenge.name}",
+        f"there is no `{lang}` starter for {challenge.manifest.slug}",
         where="--lang",
-        fix=f"did you mean `{close[0]}`?" if close else "use one of: " + ", ".join(sorted(known)),
+        fix=nearest(lang, sorted(known)),
         fault=Fault.LEARNER,
     )
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from rich.console import Console
 
 from crucible.check import Suite
-from crucible.commands.grade import InterruptedGradeError, interruptible
 from crucible.lab import leftovers
 from crucible.lab.lab import open_lab
 from crucible.planning.plan import Plan, make_plan
 from crucible.planning.solution import read_solution
+from crucible.processes.interrupt import InterruptedGradeError, interruptible
 
 
 def up(folder: Path, environ: Mapping[str, str], console: Console) -> int:
     """Start what `folder/crucible.yaml` names, print where it is, and wait to be interrupted; returns the exit code."""
-    plan = make_plan(read_solution(folder), Suite((), ()), seed=0)
+    plan = make_plan(read_solution(folder, environ), Suite((), ()), seed=0)
     if cleared := leftovers.clear():
         console.print(cleared, markup=False)
     try:

@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Protocol
 
 from crucible import report
-from crucible.check import Mode, Suite
+from crucible.check import Mode
 from crucible.commands import grade
-from crucible.commands.grade import Request
 from crucible.errors import CrucibleError, Fault
 from crucible.judging import matrices, references
 from crucible.judging.matrices import Tried, Verified
 from crucible.judging.references import References
 from crucible.judging.verdict import Verdict
 from crucible.planning import challenges
-from crucible.planning.manifest import Manifest, read_manifest
+from crucible.planning.challenges import Challenge
+from crucible.planning.names import UnknownNameError
 from crucible.planning.overlays import lay_out
-from crucible.planning.plan import UnknownNameError, checks_of
-from crucible.planning.suite import digest, load_suite
+from crucible.planning.plan import checks_of
 from crucible.planning.trials import Kind, Trial, trials
 from crucible.run import Progress, machine
 
@@ -53,9 +52,10 @@ class Telling(Progress, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    challenge: Path
-    manifest: Manifest
+class Verification:
+    """What was tried, and what is to be said of it."""
+
+    challenge: Challenge
     tried: tuple[Tried, ...]
     known: References
     verified: Verified
@@ -66,34 +66,43 @@ class Outcome:
         return 1 if self.verified.complaints else 0
 
 
-def verify(wanted: Wanted, environ: Mapping[str, str], progress: Telling) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What is the same for every trial."""
+
+    wanted: Wanted
+    challenge: Challenge
+    folder: Path
+    """For what is thrown away in the end."""
+    environ: Mapping[str, str]
+    telling: Telling
+
+
+def verify(wanted: Wanted, environ: Mapping[str, str], telling: Telling) -> Verification:
     """Grade and compare. Raises CrucibleError or UnknownNameError for what cannot be begun, InterruptedGradeError."""
-    challenge = challenges.folder_of(wanted.slug, where="crucible verify")
-    manifest, suite = read_manifest(challenge), load_suite(challenge)
-    every = trials(challenge, manifest, suite)
-    chosen = _chosen(every, wanted.only)
+    challenge = challenges.find(wanted.slug, environ, where="crucible verify")
+    chosen = _chosen(trials(challenge), wanted.only)
     with tempfile.TemporaryDirectory(prefix="crucible-verify-") as folder:
         Path(folder).chmod(0o755)
-        tried = tuple(_try(trial, wanted, manifest, suite, Path(folder), environ, progress) for trial in chosen)
+        setting = _Setting(wanted, challenge, Path(folder), environ, telling)
+        tried = tuple(_try(trial, setting) for trial in chosen)
     known = _stands(tried, challenge)
     whole = not wanted.only
-    found = matrices.verified(tried, suite, manifest, known, whole=whole and wanted.mode == "full")
-    return Outcome(challenge, manifest, tried, known, found, whole)
+    found = matrices.verified(tried, challenge.suite, challenge.manifest, known, whole=whole and wanted.mode == "full")
+    return Verification(challenge, tried, known, found, whole)
 
 
-def publish(outcome: Outcome, wanted: Wanted) -> list[Path]:
+def publish(outcome: Verification, wanted: Wanted) -> list[Path]:
     """Write the matrices, and, after a full run of all references, where they stand, into the challenge's folder."""
     intro = (
         f"Written by `crucible verify {wanted.slug}`: {wanted.mode} grades of references, {wanted.repeat} each, and of "
         f"flaws by the check that must catch them. {outcome.known.machine or ''}"
     )
-    written = [outcome.challenge / FILE]
-    text = report.render_verified(
-        f"{outcome.manifest.title}: what its suite tells apart", outcome.verified, intro.rstrip()
-    )
-    written[0].write_text(text, encoding="utf-8")
+    title = f"{outcome.challenge.manifest.title}: what its suite tells apart"
+    written = [outcome.challenge.folder / FILE]
+    written[0].write_text(report.render_verified(title, outcome.verified, intro.rstrip()), encoding="utf-8")
     if outcome.whole and wanted.mode == "full":
-        written.append(outcome.challenge / references.FILE)
+        written.append(outcome.challenge.folder / references.FILE)
         written[1].write_bytes(references.to_json(outcome.known))
     return written
 
@@ -105,22 +114,19 @@ def _chosen(every: Sequence[Trial], only: Sequence[str]) -> tuple[Trial, ...]:
     return tuple(trial for trial in every if not only or trial.name in only or trial.kind in only)
 
 
-def _try(
-    trial: Trial, wanted: Wanted, manifest: Manifest, suite: Suite, folder: Path, environ: Mapping[str, str],
-    progress: Telling,
-) -> Tried:  # fmt: skip
+def _try(trial: Trial, setting: _Setting) -> Tried:
     verdicts: list[Verdict] = []
     seconds: list[float] = []
+    repeat, output = setting.wanted.repeat, setting.folder / "results"
     try:
-        solution = lay_out(trial.folder, folder / f"{trial.kind}-{trial.name}")
-        for number in range(wanted.repeat):
-            progress.trial(trial, number + 1, wanted.repeat)
-            shutil.rmtree(folder / "results", ignore_errors=True)  # or what fails at once is kept with another's
-            request = _request(trial, wanted, manifest, suite, solution, folder / "results", number)
+        solution = lay_out(trial.folder, setting.folder / f"{trial.kind}-{trial.name}")
+        for number in range(repeat):
+            setting.telling.trial(trial, number + 1, repeat)
+            shutil.rmtree(output, ignore_errors=True)  # or what fails at once is kept with another's
             begun = time.monotonic()
-            verdicts.append(_grade(trial, request, manifest, wanted.keep, environ, progress))
+            verdicts.append(_grade(trial, _asked(trial, setting, solution, output, number), setting))
             seconds.append(time.monotonic() - begun)
-            progress.graded(trial, verdicts[-1], seconds[-1])
+            setting.telling.graded(trial, verdicts[-1], seconds[-1])
     except CrucibleError as error:
         if error.fault is Fault.CRUCIBLE:
             raise
@@ -129,44 +135,41 @@ def _try(
     return Tried(trial, tuple(verdicts), tuple(seconds))
 
 
-def _grade(
-    trial: Trial, request: Request, manifest: Manifest, keep: Path | None, environ: Mapping[str, str], progress: Telling
-) -> Verdict:
-    """One grade; into `keep` with what it left, where there is no verdict, or another one than the trial's."""
-    verdict = None
+def _grade(trial: Trial, asked: grade.Wanted, setting: _Setting) -> Verdict:
+    """One grade; kept with what it left, where there is no verdict, or another one than the trial's."""
+    verdict, keep = None, setting.wanted.keep
     try:
-        verdict = grade.grade(request, environ, progress).verdict
+        verdict = grade.grade(asked, setting.environ, setting.telling).verdict
         return verdict
     finally:
-        as_meant = verdict is not None and matrices.holds(trial, verdict, manifest)
-        if keep is not None and not as_meant and request.output.is_dir():
-            shutil.copytree(request.output, keep / f"{trial.name}-{request.seed}", dirs_exist_ok=True)
+        as_meant = verdict is not None and matrices.holds(trial, verdict, setting.challenge.manifest)
+        if keep is not None and not as_meant and asked.output.is_dir():
+            shutil.copytree(asked.output, keep / f"{trial.name}-{asked.seed}", dirs_exist_ok=True)
 
 
-def _request(
-    trial: Trial, wanted: Wanted, manifest: Manifest, suite: Suite, solution: Path, output: Path, number: int
-) -> Request:
+def _asked(trial: Trial, setting: _Setting, solution: Path, output: Path, number: int) -> grade.Wanted:
     """A flaw runs only what its check rests on, and one that misses a profile what that profile's limits rest on."""
+    manifest, wanted = setting.challenge.manifest, setting.wanted
     intended = [profile.id for profile in manifest.profiles if profile.intended == trial.name]
     profile = trial.profile or (intended[0] if intended else manifest.profiles[0].id)
     checks: tuple[str, ...] = (trial.check,) if trial.check else ()
     if trial.profile:
-        wanted_profile = manifest.profile(trial.profile)
-        assert wanted_profile is not None
-        checks = tuple(check.id for check in checks_of([wanted_profile], suite))
+        missed = manifest.profile(trial.profile)
+        assert missed is not None
+        checks = tuple(check.id for check in checks_of([missed], setting.challenge.suite))
     mode: Mode = wanted.mode if trial.kind is Kind.REFERENCE else "quick"
-    return Request(
+    return grade.Wanted(
         folder=solution, output=output, seed=wanted.seed + number, mode=mode, checks=checks, profile=profile,
         private=(trial.folder.parents[1],),
     )  # fmt: skip
 
 
-def _stands(tried: Sequence[Tried], challenge: Path) -> References:
+def _stands(tried: Sequence[Tried], challenge: Challenge) -> References:
     """Where the references stand by these grades; by earlier ones, where none of them was graded now."""
     graded = [it for it in tried if it.trial.kind is Kind.REFERENCE and it.verdicts]
     if not graded:
-        return references.read(challenge)
+        return references.read(challenge.folder)
     return References(
-        1, digest(challenge), machine().words,
+        1, challenge.digest, machine().words,
         tuple(references.of_runs(it.trial.name, it.verdicts) for it in graded),
     )  # fmt: skip

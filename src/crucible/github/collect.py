@@ -23,7 +23,7 @@ MOST_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Graded:
+class KeptResult:
     """One result of a repository."""
 
     commit: str
@@ -37,17 +37,17 @@ class Graded:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Collected:
     """One repository: its first and its latest result on its default branch, as far as they are still kept."""
 
     repository: str
-    before: Graded | None = None
-    after: Graded | None = None
+    before: KeptResult | None = None
+    after: KeptResult | None = None
     error: str = ""
     """Why there is no result."""
 
 
-def collect(client: Github, token: str, owner: str, prefix: str) -> Iterator[Row]:
+def collect(client: Github, token: str, owner: str, prefix: str) -> Iterator[Collected]:
     """A row for each repository of the owner whose name begins with `prefix`. Raises a CrucibleError."""
     with api.explained(owner):
         them = [it for it in client.get_user(owner).get_repos() if it.name.startswith(prefix)]
@@ -56,26 +56,26 @@ def collect(client: Github, token: str, owner: str, prefix: str) -> Iterator[Row
             with api.explained(repository.full_name):
                 yield _row(repository, token)
         except CrucibleError as error:
-            yield Row(repository.full_name, error=error.what)
+            yield Collected(repository.full_name, error=error.what)
 
 
-def _row(repository: Repository, token: str) -> Row:
+def _row(repository: Repository, token: str) -> Collected:
     kept = [
         it
         for it in repository.get_artifacts(name=ARTIFACT)
         if not it.expired and it.workflow_run.head_branch == repository.default_branch
     ]
     if not kept:
-        return Row(repository.full_name, error="no result is kept")
+        return Collected(repository.full_name, error="no result is kept")
     kept.sort(key=lambda it: it.created_at)
     first, last = _graded(kept[0], token), _graded(kept[-1], token)
-    return Row(repository.full_name, first if len(kept) > 1 else None, last)
+    return Collected(repository.full_name, first if len(kept) > 1 else None, last)
 
 
-def _graded(artifact: Artifact, token: str) -> Graded:
+def _graded(artifact: Artifact, token: str) -> KeptResult:
     at: datetime = artifact.created_at
     judged = read_archive(_download(artifact.archive_download_url, token))
-    return Graded(str(artifact.workflow_run.head_sha), at.isoformat(), judged)
+    return KeptResult(str(artifact.workflow_run.head_sha), at.isoformat(), judged)
 
 
 def _download(url: str, token: str) -> bytes:
@@ -106,7 +106,7 @@ def _unusable(what: str) -> CrucibleError:
     return CrucibleError(what, where=ARTIFACT, fix="grade it again", fault=Fault.LEARNER)
 
 
-def line(row: Row) -> Line:
+def line(row: Collected) -> Line:
     before, after = row.before, row.after
     if after is None:
         return Line(row.repository, error=row.error)
@@ -117,7 +117,7 @@ def line(row: Row) -> Line:
     )  # fmt: skip
 
 
-def _earlier(before: Graded | None) -> tuple[str, str, str, str]:
+def _earlier(before: KeptResult | None) -> tuple[str, str, str, str]:
     if before is None:
         return "", "", "", ""
     return before.commit, before.at, before.verdict.outcome, " ".join(before.fits)

@@ -16,10 +16,9 @@ from typing import Any
 from crucible.errors import CrucibleError, Fault
 from crucible.judging import verdict
 from crucible.planning import challenges
-from crucible.planning.suite import digest
+from crucible.planning.defaults import SIGNER
 
 WORKFLOW = ".github/workflows/grade.yml"
-SIGNER = "crucible-labs/crucible"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -65,7 +64,7 @@ def prove(claim: Claim, environ: Mapping[str, str]) -> tuple[Fact, ...]:
         holds = commits == [claim.commit] if claim.commit else len(commits) == 1
         facts.append(Fact("commit", holds, ", ".join(commits)))
     facts.append(Fact("challenge", claim.challenge in ("", judged.challenge), judged.challenge))
-    ours = digest(challenges.folder_of(judged.challenge, where=str(claim.result)))
+    ours = challenges.find(judged.challenge, environ, where=str(claim.result)).digest
     same = judged.suite == ours
     words = f"{judged.suite[:12]}, as here" if same else f"{judged.suite[:12]}, and the one here is {ours[:12]}"
     facts.append(Fact("suite", same, words))

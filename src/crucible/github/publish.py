@@ -1,7 +1,6 @@
 """A scaffolded repository onto GitHub, as a template: made, or brought up to date by one commit on top."""
 
 import base64
-import os
 import re
 import shutil
 import subprocess
@@ -54,9 +53,9 @@ def split(name: str) -> tuple[str, str]:
 
 
 def publish(
-    client: Github, name: str, manifest: Manifest, files: Mapping[PurePosixPath, bytes], secret: str
+    client: Github, name: str, manifest: Manifest, files: Mapping[PurePosixPath, bytes], environ: Mapping[str, str]
 ) -> tuple[str, bool]:
-    """Make or update the repository; its address, and whether anything was pushed.
+    """Make or update the repository; its address, and whether anything was pushed. git runs in `environ`, `logged_in`.
 
     Raises a CrucibleError, and pushes nothing, where there is a repository of that name that is not ours.
     """
@@ -64,7 +63,7 @@ def publish(
     with api.explained(name):
         repository = _found(client, owner, short) or _made(client, owner, short)
         mark(repository, manifest)  # before its first push, so that the workflow in it knows, and keeps silent
-    return repository.html_url, _push(files, repository.clone_url, repository.default_branch, secret)
+    return repository.html_url, _push(files, repository.clone_url, repository.default_branch, environ)
 
 
 def mark(repository: Repository, manifest: Manifest) -> None:
@@ -94,10 +93,10 @@ def _made(client: Github, owner: str, short: str) -> Repository:
     return client.get_organization(owner).create_repo(short)
 
 
-def _push(files: Mapping[PurePosixPath, bytes], url: str, branch: str, secret: str) -> bool:
+def _push(files: Mapping[PurePosixPath, bytes], url: str, branch: str, environ: Mapping[str, str]) -> bool:
     """One commit with exactly these files, on top of what is there; False where that changes nothing."""
     with tempfile.TemporaryDirectory(prefix="crucible-publish-") as folder:
-        tree, git = Path(folder) / "tree", _Git(Path(folder) / "tree", secret)
+        tree, git = Path(folder) / "tree", _Git(Path(folder) / "tree", environ)
         tree.mkdir()
         git("init", "--quiet", f"--initial-branch={branch}")
         git("remote", "add", "origin", url)
@@ -117,19 +116,25 @@ def _push(files: Mapping[PurePosixPath, bytes], url: str, branch: str, secret: s
     return True
 
 
-class _Git:
-    """git in one folder. The token is in its environment, where no other user's `ps` shows it, and in no file."""
+def logged_in(secret: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which git may push. The token is nowhere else: not in a file, nor where another user's `ps`
+    shows it."""
+    login = base64.b64encode(f"x-access-token:{secret}".encode()).decode()
+    count = int(environ.get("GIT_CONFIG_COUNT") or 0)
+    return {
+        **environ,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_COUNT": str(count + 1),
+        f"GIT_CONFIG_KEY_{count}": "http.https://github.com/.extraheader",
+        f"GIT_CONFIG_VALUE_{count}": f"AUTHORIZATION: basic {login}",
+    }
 
-    def __init__(self, folder: Path, secret: str) -> None:
-        self._folder = folder
-        login = base64.b64encode(f"x-access-token:{secret}".encode()).decode()
-        count = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
-        self._environ = os.environ | {
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_CONFIG_COUNT": str(count + 1),
-            f"GIT_CONFIG_KEY_{count}": "http.https://github.com/.extraheader",
-            f"GIT_CONFIG_VALUE_{count}": f"AUTHORIZATION: basic {login}",
-        }
+
+class _Git:
+    """git in one folder."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self._folder, self._environ = folder, environ
 
     def __call__(self, *arguments: str) -> str:
         command = ["git", "-C", str(self._folder), *arguments]

@@ -26,8 +26,6 @@ REFERENCE_PACE_US = 40.0
 more and now less for the same work, by half and within seconds (31 to 64 were seen on one), and machines differ."""
 BUSY = 0.75
 """Share of the machine's cores; a design that uses more of them itself leaves the generator little time."""
-KNEE_P99_MS = 100.0
-"""What a rate is held with where the profile limits no latency."""
 KNEE_UNANSWERED = 0.001
 """Share of requests that may go unanswered at a rate that is held."""
 
@@ -46,7 +44,7 @@ class Knee:
     """What happened at `failed`, or why no such rate was found."""
 
 
-def spoiled(steal: float, lag_us: Counts, network_cpu: float, pace_us: float, used: float, cores: int) -> str | None:
+def spoiled(*, steal: float, lag_us: Counts, network_cpu: float, pace_us: float, used: float, cores: int) -> str | None:
     """Why a block says nothing of the design; None where it does. `used`: cores that design and services used."""
     if not pace_us:
         return "the machine's speed could not be seen"
@@ -76,29 +74,50 @@ def good_at(rate: float, load: Iterable[LoadBlock]) -> list[LoadBlock]:
 
 
 def measures(load: Iterable[LoadBlock], rate: float) -> tuple[Measure, ...]:
-    """What the good blocks at `rate` say: latency in ms, and what 1,000 answered requests, or one, cost."""
-    good = good_at(rate, load)
-    if len(good) < ENOUGH or not all(block.answered for block in good):
-        return ()
+    """What the blocks at `rate` say: latency in ms, and what 1,000 answered requests, or one, cost. Counts rest on all
+    that were answered, since no machine changes them; all else on the good ones."""
+    sent = [block for block in load if block.rate == rate]
+    good = good_at(rate, sent)
+    counting = [block for block in sent if block.answered]
+    counts = [_counts(block) for block in counting] if len(counting) >= ENOUGH and _all_answered(good) else []
+    found = [_each(counting, axis, [count[axis] for count in counts]) for axis in (counts[0] if counts else ())]
+    if not _enough(good):
+        return tuple(found)
     costs = [_costs(block) for block in good]
     return (
         _latency(good, "latency_p50_ms", 50),
         _latency(good, "latency_p99_ms", 99),
         *(_each(good, axis, [cost[axis] for cost in costs]) for axis in costs[0]),
+        *found,
     )
 
 
+def _enough(good: Sequence[LoadBlock]) -> bool:
+    return len(good) >= ENOUGH and _all_answered(good)
+
+
+def _all_answered(good: Sequence[LoadBlock]) -> bool:
+    return all(block.answered for block in good)
+
+
 def values(load: Sequence[LoadBlock]) -> dict[str, float]:
-    """The same axes, each with the one value of all good blocks together; empty where there is none, or no answer."""
+    """The same axes, each with the one value of all the blocks together that it rests on; empty without an answer."""
     good = [block for block in load if block.spoiled is None]
-    if not good or not sum(block.answered for block in good):
-        return {}
+    counting = [block for block in load if block.answered]
+    counts = _counts(_pooled(counting)) if counting else {}
+    if not sum(block.answered for block in good):
+        return counts
     whole = _pooled(good)
-    return {"latency_p50_ms": latency_ms(whole, 50)[1], "latency_p99_ms": latency_ms(whole, 99)[1]} | _costs(whole)
+    return {
+        "latency_p50_ms": latency_ms(whole, 50)[1],
+        "latency_p99_ms": latency_ms(whole, 99)[1],
+        **_costs(whole),
+        **counts,
+    }
 
 
 def _costs(block: LoadBlock) -> dict[str, float]:
-    """What an answered request, or 1,000, cost. Without the CPU time of the services where that is not known of one."""
+    """What 1,000 answered requests cost in CPU time. Without that of the services where it is not known of one."""
     processes, services = (
         1000 * cpu_s_per_answer(block, spent.values()) for spent in (block.process_cpu_s, block.service_cpu_s)
     )
@@ -106,9 +125,15 @@ def _costs(block: LoadBlock) -> dict[str, float]:
     return {
         "cpu_s_per_1000": processes,
         **({"store_cpu_s_per_1000": services, "total_cpu_s_per_1000": processes + services} if known else {}),
-        "round_trips_per_check": sum(block.round_trips.values()) / block.answered,
-        "bytes_per_check": sum(block.bytes_exchanged.values()) / block.answered,
         "memory_mb": sum(block.memory_bytes[name] for name in block.process_cpu_s) / 1e6,
+    }
+
+
+def _counts(block: LoadBlock) -> dict[str, float]:
+    """What was counted for an answered request."""
+    return {
+        "round_trips_per_request": sum(block.round_trips.values()) / block.answered,
+        "bytes_per_request": sum(block.bytes_exchanged.values()) / block.answered,
     }
 
 
@@ -143,9 +168,9 @@ def _pooled(good: Sequence[LoadBlock]) -> LoadBlock:
 
 
 def why_none(blocks: Iterable[LoadBlock], rate: float) -> str | None:
-    """Why `measures` has nothing to say at this rate; None where it has, or where nothing was sent at it."""
+    """Why `measures` says nothing of time at this rate; None where it has, or where nothing was sent at it."""
     sent = [block for block in blocks if block.rate == rate]
-    if not sent or measures(sent, rate):
+    if not sent or _enough(good_at(rate, sent)):
         return None
     bad = [block.spoiled for block in sent if block.spoiled is not None]
     if len(sent) - len(bad) >= ENOUGH:

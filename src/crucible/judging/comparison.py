@@ -15,13 +15,14 @@ from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from crucible.check import Outcome
+from crucible.check import Measure, Outcome
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import first_problem
 from crucible.judging import shift
 from crucible.judging.shift import Ratio
-from crucible.judging.tradeoffs import Judgement, number
+from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import GradeOutcome, Verdict
+from crucible.judging.words import number
 from crucible.planning.manifest import APART, Axis, Manifest
 
 SCHEMA: Literal[1] = 1
@@ -42,7 +43,7 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Contrast:
     """One axis, on two designs."""
 
     axis: str
@@ -56,7 +57,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class Suitability:
     """Whether a profile can live with a design."""
 
     result: Judgement
@@ -72,7 +73,7 @@ class Design:
     headline: str
     failed: tuple[str, ...]
     """The gates that failed, by name."""
-    stands: dict[str, Stand]
+    stands: dict[str, Suitability]
     """By profile."""
 
 
@@ -81,7 +82,7 @@ class Against:
     """A design, compared with the base."""
 
     design: Design
-    rows: tuple[Row, ...]
+    rows: tuple[Contrast, ...]
     """In the order of the challenge's axes, of those that were measured on one of the two."""
 
 
@@ -106,7 +107,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Graded:
+class Observed:
     """What is known of one design."""
 
     name: str
@@ -118,43 +119,43 @@ class Graded:
     """Of the base: the visits that stand for another design that is the same."""
 
 
-def against(base: Graded, other: Graded, manifest: Manifest) -> Against:
+def against(base: Observed, other: Observed, manifest: Manifest) -> Against:
     """Compare a design with the base, axis by axis."""
     rows = [_row(axis, base, other) for axis in manifest.axes]
     return Against(design(other), tuple(row for row in rows if row is not None))
 
 
-def design(graded: Graded) -> Design:
+def design(seen: Observed) -> Design:
     """What the whole grade of a design says of it."""
-    whole = graded.verdicts[0]
+    whole = seen.verdicts[0]
     failed = tuple(it.name for it in whole.checks if it.gate and it.finding.outcome is Outcome.FAIL)
-    stands = {fit.profile: Stand(fit.result, fit.because) for fit in whole.fits}
-    return Design(graded.name, whole.outcome, whole.headline, failed, stands)
+    stands = {fit.profile: Suitability(fit.result, fit.because) for fit in whole.fits}
+    return Design(seen.name, whole.outcome, whole.headline, failed, stands)
 
 
-def _row(axis: Axis, base: Graded, other: Graded) -> Row | None:
+def _row(axis: Axis, base: Observed, other: Observed) -> Contrast | None:
     one, again, two = _values(axis, base.visits), _values(axis, base.again), _values(axis, other.visits)
     if one or two:
         return _of_visits(axis, one, again, two)
-    return _of_grades(axis, _spans(axis, base.verdicts), _spans(axis, other.verdicts))
+    return _of_grades(axis, _positions(axis, base.verdicts), _positions(axis, other.verdicts))
 
 
 def _values(axis: Axis, visits: Sequence[Mapping[str, float]]) -> list[float]:
     return [visit[axis.id] for visit in visits if axis.id in visit]
 
 
-def _of_visits(axis: Axis, one: list[float], again: list[float], two: list[float]) -> Row:
+def _of_visits(axis: Axis, one: list[float], again: list[float], two: list[float]) -> Contrast:
     both = one + again
     middle, other = median(both) if both else None, median(two) if two else None
     if middle is None or other is None:
-        return Row(axis.id, middle, other, None, None, Change.UNKNOWN)
+        return Contrast(axis.id, middle, other, None, None, Change.UNKNOWN)
     factor, noise = shift.ratio(two, both, ERROR), shift.ratio(again, one, FLOOR_ERROR)
     if factor is None or noise is None:
         change = Change.UNKNOWN if min(*both, *two) > 0 else _of_nought(axis, both, two)
-        return Row(axis.id, middle, other, None, None, change)
+        return Contrast(axis.id, middle, other, None, None, change)
     most = max(noise.high, 1 / noise.low, LEAST[axis.steadiness])
     apart = not factor.low <= 1 <= factor.high and max(factor.value, 1 / factor.value) > most
-    return Row(axis.id, middle, other, factor, noise, _direction(axis, middle, other) if apart else Change.NOISE)
+    return Contrast(axis.id, middle, other, factor, noise, _direction(axis, middle, other) if apart else Change.NOISE)
 
 
 def _of_nought(axis: Axis, base: Sequence[float], other: Sequence[float]) -> Change:
@@ -164,25 +165,24 @@ def _of_nought(axis: Axis, base: Sequence[float], other: Sequence[float]) -> Cha
     return Change.NOISE
 
 
-def _spans(axis: Axis, verdicts: Sequence[Verdict]) -> list[tuple[float, float, float]]:
-    """The value, and its interval, in each grade that has one."""
-    found = [measure for verdict in verdicts for measure in verdict.positions if measure.axis == axis.id]
-    return [(it.value, it.low, it.high) for it in found]
+def _positions(axis: Axis, verdicts: Sequence[Verdict]) -> list[Measure]:
+    """The position in each grade that has one."""
+    return [measure for verdict in verdicts for measure in verdict.positions if measure.axis == axis.id]
 
 
-def _of_grades(axis: Axis, one: list[tuple[float, float, float]], two: list[tuple[float, float, float]]) -> Row | None:
+def _of_grades(axis: Axis, one: list[Measure], two: list[Measure]) -> Contrast | None:
     if not one and not two:
         return None
-    base, other = (median(value for value, _, _ in spans) if spans else None for spans in (one, two))
+    base, other = (median(seen.value for seen in grades) if grades else None for grades in (one, two))
     if base is None or other is None:
-        return Row(axis.id, base, other, None, None, Change.UNKNOWN)
+        return Contrast(axis.id, base, other, None, None, Change.UNKNOWN)
     (low, high), (other_low, other_high) = (
-        (min(it[1] for it in spans), max(it[2] for it in spans)) for spans in (one, two)
+        (min(seen.low for seen in grades), max(seen.high for seen in grades)) for grades in (one, two)
     )
     gap = (high, other_low) if other_low > high else (other_high, low) if low > other_high else None
     exact = low == high and other_low == other_high and axis.steadiness == "counted"
     far = gap is not None and (exact or _far(axis, *gap))
-    return Row(axis.id, base, other, None, None, _direction(axis, base, other) if far else Change.NOISE)
+    return Contrast(axis.id, base, other, None, None, _direction(axis, base, other) if far else Change.NOISE)
 
 
 def _far(axis: Axis, near: float, beyond: float) -> bool:
@@ -218,10 +218,10 @@ def advice(it: Against, base: Design, profile: str) -> str:
     return f"Keep it: {mended[0]} no longer fails." if mended else ""
 
 
-def _largest(rows: Sequence[Row]) -> str:
+def _largest(rows: Sequence[Contrast]) -> str:
     """The row with the largest factor, in words."""
 
-    def factor(row: Row) -> float:
+    def factor(row: Contrast) -> float:
         if row.base and row.other:
             return max(row.other / row.base, row.base / row.other)
         return float("inf")

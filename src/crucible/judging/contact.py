@@ -22,14 +22,14 @@ class NoContact:
 
 def requests(evidence: Evidence) -> tuple[Op, ...]:
     """The contact's requests of the contract; `/healthz` is none."""
-    recordings = [recording for recording in evidence.recordings if recording.phase == "contact"]
+    recordings = [recording for recording in evidence.own.recordings if recording.phase == "contact"]
     return tuple(op for recording in recordings for op in recording.ops if op.request.path != "/healthz")
 
 
 def missed(evidence: Evidence) -> NoContact | None:
     """Why the first requests came to nothing; None where one did not, where none was made, or where the scenario itself
     broke."""
-    problems = [recording.problem for recording in evidence.recordings if recording.phase == "contact"]
+    problems = [recording.problem for recording in evidence.own.recordings if recording.phase == "contact"]
     ops = requests(evidence)
     broken = any(problem is not None and problem.kind == "author" for problem in problems)
     if broken or not ops or any(op.result is Result.OK for op in ops):

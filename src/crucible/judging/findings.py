@@ -3,40 +3,53 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 
 from pydantic import JsonValue
 
-from crucible.check import Check, Finding, History, Outcome, Suite
-from crucible.evidence import Evidence, Problem, Recording
+from crucible.check import Check, Finding, History, Mode, Outcome, Suite
+from crucible.errors import place_in_suite
+from crucible.evidence import Evidence, Part, Problem, Recording
 
 MOST_EXAMPLES = 3
 
 
-def find(check: Check, suite: Suite, evidence: Evidence) -> Finding:
-    """What is to be said of `check`. Never raises: a judge that does is an ERROR, and its author's."""
-    if check.id not in evidence.checks:
+def on_axes(check: Check, finding: Finding, axes: Sequence[str]) -> Finding:
+    """The finding; an ERROR where it measures what is no axis of the challenge, and would be dropped."""
+    for measure in finding.measures:
+        if measure.axis not in axes:
+            close = get_close_matches(measure.axis, axes, n=1)
+            hint = f"; is `{close[0]}` meant?" if close else ""
+            what = f"the judge of {check.id} measures `{measure.axis}`, which is no axis of the manifest{hint}"
+            return Finding(Outcome.ERROR, f"{what}: the author's fault")
+    return finding
+
+
+def find(check: Check, suite: Suite, evidence: Evidence, part: Part) -> Finding:
+    """What is to be said of `check` in one part of the run. A judge that raises is an ERROR, and its author's."""
+    if check.id not in part.checks:
         return Finding(Outcome.NOT_RUN, "it was not asked for")
-    recordings = {recording.scenario: recording for recording in evidence.recordings}
-    due = due_scenarios(check, suite, evidence)
+    recordings = {recording.scenario: recording for recording in part.recordings}
+    due = due_scenarios(check, suite, evidence.mode)
     if not due:
         return Finding(Outcome.NOT_RUN, "only a full grade runs it")
     if missing := [name for name in due if name not in recordings]:
-        return Finding(Outcome.NOT_RUN, _why_missing(missing, evidence.recordings))
+        return Finding(Outcome.NOT_RUN, _why_missing(missing, part.recordings))
     seen = [recordings[name] for name in check.scenarios if name in recordings]
     for recording in seen:
         if recording.problem is not None and recording.problem.kind == "author":
             what = f"the scenario `{recording.scenario}` broke: {recording.problem.what}: the author's fault"
             return Finding(Outcome.ERROR, what)
-    return _weigh(check, _ask(check, history(seen, evidence)), seen)
+    return _weigh(check, _ask(check, history(seen, evidence, part)), seen)
 
 
-def due_scenarios(check: Check, suite: Suite, evidence: Evidence) -> tuple[str, ...]:
+def due_scenarios(check: Check, suite: Suite, mode: Mode) -> tuple[str, ...]:
     """The scenarios that the check rests on in this mode."""
     modes = {scenario.id: scenario.modes for scenario in suite.scenarios}
-    return tuple(name for name in check.scenarios if evidence.mode in modes[name])
+    return tuple(name for name in check.scenarios if mode in modes[name])
 
 
-def history(recordings: Sequence[Recording], evidence: Evidence) -> History:
+def history(recordings: Sequence[Recording], evidence: Evidence, part: Part) -> History:
     """The recordings as one: operations in the order of sending, events in the order of time."""
     facts: dict[str, JsonValue] = {}
     for recording in recordings:
@@ -47,9 +60,9 @@ def history(recordings: Sequence[Recording], evidence: Evidence) -> History:
             sorted((event for recording in recordings for event in recording.events), key=lambda event: event.at_ns)
         ),
         facts=facts,
-        attempts=evidence.attempts,
-        replicas=evidence.replicas,
-        services=tuple(service.name for service in evidence.services),
+        attempts=part.attempts,
+        replicas=part.replicas,
+        services=tuple(service.name for service in part.services),
         declares=dict(evidence.declares),
         problems=tuple(recording.problem for recording in recordings if recording.problem is not None),
         lag_ms=max((recording.lag_ms for recording in recordings), default=0.0),
@@ -62,7 +75,7 @@ def _ask(check: Check, seen: History) -> Finding:
         finding = check.judge(seen)
         complaint = _complaint(finding)
     except Exception as error:  # the judge is the author's code, and any failure in it is theirs
-        complaint = f"raised {type(error).__name__}: {error}"
+        complaint = f"raised {type(error).__name__}{place_in_suite(error)}: {error}"
     if complaint is not None:
         return Finding(Outcome.ERROR, f"the judge of {check.id} {complaint}: the author's fault")
     return replace(finding, examples=finding.examples[:MOST_EXAMPLES])

@@ -7,13 +7,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crucible.check import Measure, Outcome, Suite
-from crucible.judging.references import References, ranking
-from crucible.judging.tradeoffs import Fit, Judgement, number, words
+from crucible.check import Outcome, Suite
+from crucible.judging import separation, standings
+from crucible.judging.references import References
+from crucible.judging.standings import Matrix
+from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import Verdict
-from crucible.planning.manifest import APART, Axis, Limit, Manifest, Profile
+from crucible.judging.words import words
+from crucible.planning.manifest import Manifest
 from crucible.planning.trials import Kind, Trial
 
+LATER = (
+    "whether every check has a flaw that it catches",
+    "whether the profiles tell the references apart, and by enough",
+)
 UNSURE = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE)
 
 
@@ -28,23 +35,18 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Verified:
     """What is to be said of a suite."""
 
-    tables: tuple[Table, ...]
+    tables: tuple[Matrix, ...]
     complaints: tuple[str, ...]
     """What does not hold, or is missing, one sentence each."""
     open: tuple[str, ...]
     """What was inconclusive and therefore neither holds nor fails, one sentence each."""
     tally: str
     """How many outcomes were expected, and how many of them came, in one sentence."""
+    later: tuple[str, ...] = ()
+    """What only a full run of everything asks, where this was none."""
 
 
 def verified(tried: Sequence[Tried], suite: Suite, manifest: Manifest, known: References, *, whole: bool) -> Verified:
@@ -57,15 +59,17 @@ def verified(tried: Sequence[Tried], suite: Suite, manifest: Manifest, known: Re
     for one in flaws:
         complaints += _missed(one, known)
     if whole:
-        complaints += _unguarded([it.trial for it in tried], suite)
-        complaints += _separation(known, manifest)
+        complaints += _unguarded([it.trial for it in tried], suite, manifest)
+        complaints += separation.complaints(known, manifest)
     tables = [
         _gates(good, suite),
         _caught(flaws),
-        *([_profiles(known, manifest), _margins(known, manifest)] if any(map(_is_reference, good)) else []),
+        *(standings.tables(known, manifest) if any(map(_is_reference, good)) else ()),
     ]
     shown = tuple(table for table in tables if table.rows)
-    return Verified(shown, tuple(complaints), tuple(_open(tried)), _tally(good, flaws, manifest))
+    return Verified(
+        shown, tuple(complaints), tuple(_open(tried)), _tally(good, flaws, manifest), () if whole else LATER
+    )
 
 
 def holds(trial: Trial, verdict: Verdict, manifest: Manifest) -> bool:
@@ -115,7 +119,7 @@ def _cell(outcomes: Counter[Outcome]) -> str:
     return ", ".join(f"{words(name)} {count}" for name, count in outcomes.most_common())
 
 
-def _gates(good: Sequence[Tried], suite: Suite) -> Table:
+def _gates(good: Sequence[Tried], suite: Suite) -> Matrix:
     rows = [
         (
             f"{it.trial.name} ({len(it.verdicts)} x)",
@@ -124,10 +128,10 @@ def _gates(good: Sequence[Tried], suite: Suite) -> Table:
         )
         for it in good
     ]
-    return Table("Designs and checks", ("design", *(check.id for check in suite.checks), "s"), tuple(rows))
+    return Matrix("Designs and checks", ("design", *(check.id for check in suite.checks), "s"), tuple(rows))
 
 
-def _caught(flaws: Sequence[Tried]) -> Table:
+def _caught(flaws: Sequence[Tried]) -> Matrix:
     rows = []
     for it in flaws:
         hits = [_hit(it.trial, verdict) for verdict in it.verdicts]
@@ -135,7 +139,7 @@ def _caught(flaws: Sequence[Tried]) -> Table:
         count = sum(caught for caught, _ in hits)
         expected = it.trial.check or it.trial.profile
         rows.append((it.trial.name, expected, f"{count} of {len(hits)}", sentence, f"{max(it.seconds):.0f}"))
-    return Table("Flaws and what catches them", ("flaw", "by", "caught", "what it is told", "s"), tuple(rows))
+    return Matrix("Flaws and what catches them", ("flaw", "by", "caught", "what it is told", "s"), tuple(rows))
 
 
 def _hit(trial: Trial, verdict: Verdict) -> tuple[bool, str]:
@@ -146,6 +150,9 @@ def _hit(trial: Trial, verdict: Verdict) -> tuple[bool, str]:
     fit = next((it for it in verdict.fits if it.profile == trial.profile), None)
     if fit is None:
         return False, "the profile was not judged"
+    failed = [it.name for it in verdict.checks if it.gate and it.finding.outcome is Outcome.FAIL]
+    if failed:
+        return False, f"a gate failed, so no limit of the profile is proven: {failed[0]}"
     return fit.result is Judgement.DOES_NOT, f"{words(fit.result)}: {fit.because}"
 
 
@@ -179,128 +186,17 @@ def _missed(tried: Tried, known: References) -> list[str]:
     return found
 
 
-def _unguarded(there: Sequence[Trial], suite: Suite) -> list[str]:
-    """Checks without a flaw; a measure may have one that misses a profile instead."""
+def _unguarded(there: Sequence[Trial], suite: Suite, manifest: Manifest) -> list[str]:
+    """Checks without a flaw; a measure may have one that misses a profile instead, and needs none where no profile
+    limits what it measures."""
+    limited = {axis for profile in manifest.profiles for axis in profile.limits}
     caught = {trial.check for trial in there}
     profiles = any(trial.profile for trial in there)
     return [
         f"check {check.id} has no flaw: add flaws/{check.id.lower()}--<mistake>, with that one mistake"
         for check in suite.checks
-        if check.id not in caught and (check.gate or not profiles)
+        if check.id not in caught and (check.gate or not (profiles or (check.axes and limited.isdisjoint(check.axes))))
     ]
-
-
-def _separation(known: References, manifest: Manifest) -> list[str]:
-    """Whether the profiles tell the references apart, and by enough."""
-    found: list[str] = []
-    names = [reference.name for reference in known.references]
-    fitting = {
-        profile.id: [name for name, stand in known.of(profile.id).items() if stand.result is Judgement.FITS]
-        for profile in manifest.profiles
-    }
-    for name in names:
-        profiles = [profile for profile, them in fitting.items() if name in them]
-        if not profiles:
-            found.append(f"reference {name} fits no profile: no business is right to choose it")
-        if len(profiles) == len(manifest.profiles) > 1:
-            found.append(f"reference {name} fits every profile: there is nothing to choose")
-    for profile in manifest.profiles:
-        them = fitting[profile.id]
-        if not them:
-            found.append(f"profile {profile.id} admits no reference")
-        if names and len(them) == len(names) > 1:
-            found.append(f"profile {profile.id} admits every reference: its limits tell nothing apart")
-        ranked = [it.name for it in ranking(_nobody(profile), known, manifest)]
-        if profile.intended and ranked and ranked[0] != profile.intended:
-            found.append(f"profile {profile.id} is meant for {profile.intended}, and {ranked[0]} is the best that fits")
-        found += _too_near(profile, known, manifest)
-    return found
-
-
-def _too_near(profile: Profile, known: References, manifest: Manifest) -> list[str]:
-    """Limits too near to what they are meant to admit, and designs that no limit excludes by enough."""
-    axes = {axis.id: axis for axis in manifest.axes}
-    found = []
-    for name, stand in known.of(profile.id).items():
-        taken = {measure.axis: measure for measure in stand.positions}
-        away = {
-            axis: _away(limit, taken[axis].value, axes[axis]) for axis, limit in profile.limits.items() if axis in taken
-        }
-        if name == profile.intended and stand.result is Judgement.FITS:
-            found += [
-                f"{axis} of {name} is only {number(factor)} times away from the limit of {profile.id}, "
-                f"and should be {APART[axes[axis].steadiness]}"
-                for axis, factor in away.items()
-                if factor is not None
-                and factor < APART[axes[axis].steadiness]
-                and not _settled(taken[axis], axes[axis])
-            ]
-        missed = [(axis, 1 / factor) for axis, factor in away.items() if factor is not None and 0 < factor < 1]
-        certain = any(factor is None for factor in away.values())
-        if stand.result is Judgement.DOES_NOT and missed and not certain:
-            axis, most = max(missed, key=lambda it: it[1] / APART[axes[it[0]].steadiness])
-            if most < APART[axes[axis].steadiness]:
-                found.append(
-                    f"{profile.id} excludes {name} by no more than {number(most)} times, on {axis}, "
-                    f"and should by {APART[axes[axis].steadiness]}"
-                )
-    return found
-
-
-def _settled(measure: Measure, axis: Axis) -> bool:
-    """A count that was the same in every run may be as near to a limit as it likes, on the right side."""
-    return axis.steadiness == "counted" and measure.low == measure.high
-
-
-def _away(limit: Limit, value: float, axis: Axis) -> float | None:
-    """The factor of room between value and limit (below 1: it is missed); None where one of them is nought. Of a share
-    that is to be large, it is the rest that counts."""
-    if limit.at_most is not None:
-        bound = limit.at_most
-    else:
-        assert limit.at_least is not None
-        if axis.unit != "share":
-            return value / limit.at_least if limit.at_least > 0 and value > 0 else None
-        bound, value = 1 - limit.at_least, 1 - value
-    return bound / value if bound > 0 and value > 0 else None
-
-
-def _nobody(profile: Profile) -> Fit:
-    return Fit(profile.id, Judgement.DOES_NOT, "", "", (), (), None)
-
-
-def _profiles(known: References, manifest: Manifest) -> Table:
-    rows = []
-    for profile in manifest.profiles:
-        stands = known.of(profile.id)
-        ranked = [it.name for it in ranking(_nobody(profile), known, manifest)]
-        cells = []
-        for reference in known.references:
-            stand = stands.get(reference.name)
-            word = "–" if stand is None else words(stand.result)
-            cells.append(f"{word} ({ranked.index(reference.name) + 1}.)" if reference.name in ranked else word)
-        rows.append((profile.id, profile.intended or "–", *cells))
-    header = ("profile", "meant for", *(reference.name for reference in known.references))
-    return Table("Profiles and references (place among those that fit)", header, tuple(rows))
-
-
-def _margins(known: References, manifest: Manifest) -> Table:
-    rows = []
-    for profile in manifest.profiles:
-        for axis, limit in profile.limits.items():
-            cells = []
-            for reference in known.references:
-                stand = known.of(profile.id).get(reference.name)
-                measure = next((it for it in stand.positions if it.axis == axis), None) if stand else None
-                cells.append("–" if measure is None else _spread(measure.value, measure.low, measure.high))
-            bound = f"≤ {number(limit.at_most)}" if limit.at_most is not None else f"≥ {number(limit.at_least or 0)}"
-            rows.append((f"{profile.id}: {axis} {bound}", *cells))
-    header = ("limit", *(reference.name for reference in known.references))
-    return Table("Limits, and where the references stand", header, tuple(rows))
-
-
-def _spread(value: float, low: float, high: float) -> str:
-    return number(value) if low == high else f"{number(value)} ({number(low)} to {number(high)})"
 
 
 def _open(tried: Sequence[Tried]) -> list[str]:

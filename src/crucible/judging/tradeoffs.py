@@ -1,23 +1,22 @@
 """Where a design stands on the challenge's axes, and whether a business can live with that."""
 
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from crucible.check import Measure
-from crucible.evidence import Evidence, LoadBlock
+from crucible.evidence import LoadBlock, Part
 from crucible.judging import blocks
 from crucible.judging.cost import Bill, monthly
-from crucible.planning.manifest import Axis, Limit, Manifest, Profile
+from crucible.judging.words import interval, number
+from crucible.planning.manifest import LATENCY, Axis, Limit, Manifest, Profile
 from crucible.planning.prices import Prices
 
 WEB = "web"
-LATENCY = "latency_p99_ms"
 OF_LOAD = frozenset(
     {
         "latency_p50_ms", LATENCY, "cpu_s_per_1000", "store_cpu_s_per_1000", "total_cpu_s_per_1000",
-        "round_trips_per_check", "bytes_per_check", "memory_mb", "monthly_cost_usd",
+        "round_trips_per_request", "bytes_per_request", "memory_mb", "monthly_cost_usd",
     }
 )  # fmt: skip
 """The axes that only blocks of load say anything of."""
@@ -44,11 +43,26 @@ class LimitResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Gates:
-    """The gates under a profile's number of replicas: the first that failed, and the first that is open, in words."""
+class Checked:
+    """What the checks say of a design with one number of replicas."""
 
+    measures: tuple[Measure, ...] = ()
+    void: frozenset[str] = frozenset()
+    """Axes without a position: a check that would have measured them did not see enough to say."""
     failed: str = ""
+    """The first gate that failed, in words."""
     open: str = ""
+    """The first gate that has no answer, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What every profile is judged by."""
+
+    manifest: Manifest
+    prices: Prices
+    process_types: tuple[str, ...]
+    """Of the design."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,83 +81,64 @@ class Fit:
     bill: Bill | None
 
 
-def positions(
-    evidence: Evidence,
-    measures: Iterable[Measure],
-    manifest: Manifest,
-    rate: float,
-    prices: Prices,
-    void: Collection[str] = (),
-) -> tuple[tuple[Measure, ...], Bill | None]:
-    """The design's position on each of the manifest's axes that was measured, in the manifest's order, and its bill.
+def fit(profile: Profile, part: Part, checked: Checked, terms: Terms, knee: blocks.Knee | None) -> Fit:
+    """Judge a profile on the part of a run that had its number of replicas. `knee`: which rate was held in it."""
+    found, bill = _positions(profile, part, checked, terms)
+    taken = {measure.axis: measure for measure in found}
+    axes = {axis.id: axis for axis in terms.manifest.axes}
+    why = blocks.why_none(part.load, profile.rate)
+    limits = tuple(_judge_limit(axes[name], limit, taken.get(name), why) for name, limit in profile.limits.items())
+    result, because = _result(limits, checked)
+    flips = _flips(result, limits, axes, knee, profile.rate)
+    if result is Judgement.DOES_NOT and (rate := _rate_that_fits(profile, limits, part.load)) is not None:
+        flips += f", or at a rate of {number(rate)}/s"
+    return Fit(profile.id, result, because, flips, limits, found, bill)
 
-    `measures` are the checks'; what the run counted, and the load at `rate`, are added here. An axis in `void` has no
-    position: a check that would have measured it did not see enough to say.
-    """
-    known = [*measures, *counted(evidence), *blocks.measures(evidence.load, rate)]
-    paid = monthly(evidence, rate, manifest.kept, known, prices)
+
+def not_run(profile: str, because: str) -> Fit:
+    """A profile of which nothing was seen."""
+    return Fit(profile, Judgement.INCONCLUSIVE, because, "", (), (), None)
+
+
+def _positions(profile: Profile, part: Part, checked: Checked, terms: Terms) -> tuple[tuple[Measure, ...], Bill | None]:
+    """The design's position on each of the manifest's axes that was measured, in the manifest's order, and its bill."""
+    manifest = terms.manifest
+    known = [*checked.measures, *counted(part, terms.process_types), *blocks.measures(part.load, profile.rate)]
+    paid = monthly(part, profile.rate, manifest.kept, known, terms.prices)
     bill, further = (paid[0], (paid[1],)) if paid is not None else (None, ())
     by_axis: dict[str, list[Measure]] = {}
     for measure in (*known, *further):
-        if measure.samples > 0 and measure.axis not in void:
+        if measure.samples > 0 and measure.axis not in checked.void:
             by_axis.setdefault(measure.axis, []).append(measure)
     return tuple(_worst(axis, by_axis[axis.id]) for axis in manifest.axes if axis.id in by_axis), bill
 
 
-def counted(evidence: Evidence) -> tuple[Measure, ...]:
+def _result(limits: Sequence[LimitResult], checked: Checked) -> tuple[Judgement, str]:
+    """What comes of a profile's limits and of the gates, and why."""
+    if checked.failed:
+        return Judgement.DOES_NOT, f"no business accepts a failed gate: {checked.failed}"
+    for judgement in (Judgement.DOES_NOT, Judgement.INCONCLUSIVE):
+        if reasons := [limit.because for limit in limits if limit.result is judgement]:
+            return judgement, "; ".join(reasons)
+    if checked.open:
+        return Judgement.INCONCLUSIVE, f"a gate is open: {checked.open}"
+    return Judgement.FITS, _all_hold(len(limits))
+
+
+def counted(part: Part, process_types: Sequence[str]) -> tuple[Measure, ...]:
     """What is seen of a design from outside, whatever the challenge is and however many requests there were."""
-    services = {traffic.service for traffic in evidence.traffic if traffic.round_trips > 0}
+    services = {traffic.service for traffic in part.traffic if traffic.round_trips > 0}
     return (
         _exact("backing_services", len(services), 1),
-        _exact("process_types", len(evidence.process_types), 1),
-        _exact("moving_parts", len(services) + len(evidence.process_types), 1),
+        _exact("process_types", len(process_types), 1),
+        _exact("moving_parts", len(services) + len(process_types), 1),
     )
 
 
-def web_requests(evidence: Evidence) -> int:
+def web_requests(part: Part) -> int:
     """How many requests the grader sent to the processes that answer HTTP, with its scenarios and its load."""
-    sent = sum(op.target.partition(".")[0] == WEB for recording in evidence.recordings for op in recording.ops)
-    return sent + sum(block.requests for block in (*evidence.load, *evidence.ramp))
-
-
-def knee_p99_ms(profile: Profile) -> float:
-    """The latency with which a rate counts as held: the profile's own limit, where it has one."""
-    limit = profile.limits.get(LATENCY)
-    return limit.at_most if limit is not None and limit.at_most is not None else blocks.KNEE_P99_MS
-
-
-def fit(
-    profile: Profile,
-    evidence: Evidence,
-    found: Sequence[Measure],
-    bill: Bill | None,
-    gates: Gates,
-    manifest: Manifest,
-) -> Fit:
-    """Judge each of the profile's limits on `found`, the positions of `evidence` at the profile's rate and replicas."""
-    taken = {measure.axis: measure for measure in found}
-    axes = {axis.id: axis for axis in manifest.axes}
-    why = blocks.why_none(evidence.load, profile.rate)
-    limits = tuple(_judge_limit(axes[name], limit, taken.get(name), why) for name, limit in profile.limits.items())
-    result, because = Judgement.FITS, _all_hold(len(limits))
-    if gates.failed:
-        result, because = Judgement.DOES_NOT, f"no business accepts a failed gate: {gates.failed}"
-    elif reasons := [limit.because for limit in limits if limit.result is Judgement.DOES_NOT]:
-        result, because = Judgement.DOES_NOT, "; ".join(reasons)
-    elif reasons := [limit.because for limit in limits if limit.result is Judgement.INCONCLUSIVE]:
-        result, because = Judgement.INCONCLUSIVE, "; ".join(reasons)
-    elif gates.open:
-        result, because = Judgement.INCONCLUSIVE, f"a gate is open: {gates.open}"
-    knee = blocks.knee(evidence.load, evidence.ramp, knee_p99_ms(profile))
-    flips = _flips(result, limits, axes, knee, profile.rate)
-    if result is Judgement.DOES_NOT and (rate := _rate_that_fits(profile, limits, evidence.load)) is not None:
-        flips += f", or at a rate of {number(rate)}/s"
-    return Fit(profile.id, result, because, flips, limits, tuple(found), bill)
-
-
-def not_run(profile: Profile, because: str) -> Fit:
-    """A profile of which nothing was seen."""
-    return Fit(profile.id, Judgement.INCONCLUSIVE, because, "", (), (), None)
+    sent = sum(op.target.partition(".")[0] == WEB for recording in part.recordings for op in recording.ops)
+    return sent + sum(block.requests for block in (*part.load, *part.ramp))
 
 
 def _judge_limit(axis: Axis, limit: Limit, measure: Measure | None, why: str | None) -> LimitResult:
@@ -215,27 +210,6 @@ def _rate_that_fits(profile: Profile, limits: Sequence[LimitResult], load: Seque
 
 def _bound_word(limit: LimitResult) -> str:
     return limit.limit.rsplit(" ", 1)[0]
-
-
-def words(value: str) -> str:
-    """`not_run` as it is read: `not run`."""
-    return str(value).replace("_", " ")
-
-
-def number(value: float) -> str:
-    """A number as a reader wants it: `1,204`, `0.31`, `2`; four significant digits where it is not whole."""
-    if not math.isfinite(value):
-        return str(value)
-    if abs(value) >= 1000 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.4f}".rstrip("0").rstrip(".") if 0.001 <= abs(value) < 1 else f"{value:.4g}"
-
-
-def interval(measure: Measure) -> str:
-    """`1.94 (1.9 to 2)`, or the value alone where the interval is a point."""
-    if measure.low == measure.high:
-        return number(measure.value)
-    return f"{number(measure.value)} ({number(measure.low)} to {number(measure.high)})"
 
 
 def _all_hold(count: int) -> str:

@@ -105,7 +105,14 @@ class Offer:
             network_cpu=network_cpu,
             foreign=round(max(0.0, foreign) / machine_s, 4),
             pace_us=pace_us,
-            spoiled=blocks.spoiled(steal, sent.lag_us, network_cpu, pace_us, ours / seconds, self._cores),
+            spoiled=blocks.spoiled(
+                steal=steal,
+                lag_us=sent.lag_us,
+                network_cpu=network_cpu,
+                pace_us=pace_us,
+                used=ours / seconds,
+                cores=self._cores,
+            ),
         )
 
 

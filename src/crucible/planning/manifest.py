@@ -10,7 +10,9 @@ from crucible.errors import CrucibleError, Fault
 from crucible.planning import yamlfile
 
 _STRICT = ConfigDict(extra="forbid")
-
+LATENCY = "latency_p99_ms"
+KNEE_P99_MS = 100.0
+"""What a rate is held with where a profile limits no latency."""
 
 APART = {"counted": 1.1, "cpu": 1.2, "noisy": 1.5}
 """By steadiness of an axis: the factor by which two values must differ to be told apart for sure, and how far from a
@@ -60,6 +62,12 @@ class Profile:
     limits: dict[str, Limit]
     intended: str = ""
     """The reference that is meant to be the best choice for it."""
+
+    @property
+    def knee_p99_ms(self) -> float:
+        """The latency with which a rate counts as held: the profile's own limit, where it has one."""
+        limit = self.limits.get(LATENCY)
+        return limit.at_most if limit is not None and limit.at_most is not None else KNEE_P99_MS
 
 
 @dataclass(frozen=True)

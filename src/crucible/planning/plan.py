@@ -6,18 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crucible.check import Check, Mode, Scenario, Suite
-from crucible.planning.manifest import Manifest, Profile
+from crucible.planning.challenges import Challenge
+from crucible.planning.defaults import ROUNDS, Deadlines
+from crucible.planning.manifest import Profile
+from crucible.planning.names import UnknownNameError
 from crucible.planning.solution import ProcessType, Solution
 
 PHASES = ("contact", "race", "steady", "fault")
 """The order of phases. Hostile input comes last: it may leave a solution in any state."""
-
-
-class UnknownNameError(ValueError):
-    """A check or profile that the user named and that is not there; `known` says which are."""
-
-    def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
-        super().__init__(f"there is no {kind} `{name}`; there are: {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -38,14 +34,6 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class Deadlines:
-    """In seconds."""
-
-    build: float = 600.0
-    boot: float = 60.0
-
-
-@dataclass(frozen=True)
 class LoadPlan:
     """Blocks of open-model load, one after the other."""
 
@@ -62,10 +50,8 @@ class LoadPlan:
         return len(self.rates) * (self.blocks * (self.seconds + 0.3) + 2.0) + (25.0 if self.ramp else 0.0)
 
 
-ROUNDS = 6
-"""Of a comparison. With fewer there is no interval as certain as `comparison` wants it."""
 VISIT = LoadPlan((), blocks=3, seconds=1.2, ramp=False)
-"""What load does to a design in each of them; the first block warms it up, and does not count."""
+"""What load does to a design in each round of a comparison; the first block warms it up, and does not count."""
 BOOT_S, JOB_S = 4.0, 75.0
 """What a lab takes until it runs, and a job to install Crucible, to build the solution, and to upload the results."""
 
@@ -161,10 +147,11 @@ def _others(plan: Plan, suite: Suite, loaded: bool) -> Iterator[Plan]:
         yield replace(other, load=_full_load(other, loaded, ramp=False))
 
 
-def minutes(manifest: Manifest, suite: Suite, *, loaded: bool) -> dict[str, int]:
+def minutes(challenge: Challenge) -> dict[str, int]:
     """How many minutes a job takes: `quick`, `full`, and `compare`, a quick grade and a comparison with a base."""
-    nominal = Solution(Path(), manifest, {"web": ProcessType("")}, None, tuple(manifest.services), {}, None, {})
-    quick, full = (make_plan(nominal, suite, seed=0, mode=mode, loaded=loaded) for mode in ("quick", "full"))
+    services, loaded = tuple(challenge.manifest.services), challenge.load_file is not None
+    nominal = Solution(Path(), challenge, {"web": ProcessType("")}, None, services, {}, None, {})
+    quick, full = (make_plan(nominal, challenge.suite, seed=0, mode=mode, loaded=loaded) for mode in ("quick", "full"))
     load = quick.load.estimate_s if quick.load is not None else 0.0
     visits = ROUNDS * 3 * (BOOT_S + VISIT.blocks * (VISIT.seconds + 0.3)) if loaded else 0.0
     seconds = {

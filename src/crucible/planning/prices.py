@@ -9,9 +9,9 @@ from pydantic import ConfigDict
 
 from crucible.errors import CrucibleError, Fault
 from crucible.planning import yamlfile
+from crucible.planning.defaults import PRICES
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-OURS = Path(__file__).with_name("prices.yaml")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Size(Seen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine(Size):
+class MachineSize(Size):
     """What the design's own processes run on."""
 
     __pydantic_config__ = _STRICT
@@ -68,7 +68,7 @@ class Requests(Seen):
 
 
 @dataclass(frozen=True)
-class Service:
+class ServicePrices:
     """Tiers from the cheapest on (none: there is no floor), storage, and operations that are paid by number."""
 
     __pydantic_config__ = _STRICT
@@ -84,8 +84,8 @@ class Prices:
 
     currency: str
     region: str
-    machines: tuple[Machine, ...]
-    services: dict[str, Service]
+    machines: tuple[MachineSize, ...]
+    services: dict[str, ServicePrices]
 
     @property
     def entries(self) -> list[Seen]:
@@ -102,9 +102,9 @@ class Prices:
 
 
 @cache
-def read_prices(path: Path = OURS) -> Prices:
+def read_prices(path: Path = PRICES) -> Prices:
     """Read a price file; one of the user's own is the user's fault, where it is wrong."""
-    fault = Fault.CRUCIBLE if path == OURS else Fault.LEARNER
+    fault = Fault.CRUCIBLE if path == PRICES else Fault.LEARNER
     prices = yamlfile.read(path, Prices, fault=fault)
     lists: list[Sequence[Size]] = [
         prices.machines,

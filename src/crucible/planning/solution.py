@@ -1,16 +1,17 @@
 """`crucible.yaml` -> `Solution`: what a learner's repository says of itself, checked against its challenge."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 from pydantic import ConfigDict
 
 from crucible.errors import CrucibleError, Fault
 from crucible.planning import challenges, yamlfile
-from crucible.planning.manifest import Manifest, read_manifest
+from crucible.planning.challenges import Challenge
+from crucible.planning.manifest import Manifest
+from crucible.planning.names import nearest
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -45,7 +46,7 @@ class Solution:
     """A learner's repository."""
 
     folder: Path
-    manifest: Manifest
+    challenge: Challenge
     processes: dict[str, ProcessType]
     build: str | None
     services: tuple[str, ...]
@@ -53,8 +54,12 @@ class Solution:
     profile: str | None
     predictions: dict[str, float]
 
+    @property
+    def manifest(self) -> Manifest:
+        return self.challenge.manifest
 
-def read_solution(folder: Path) -> Solution:
+
+def read_solution(folder: Path, environ: Mapping[str, str]) -> Solution:
     """Read `folder/crucible.yaml`. Raises a CrucibleError that names the line for anything that cannot be meant."""
     path = folder / "crucible.yaml"
     if not path.is_file():
@@ -66,7 +71,8 @@ def read_solution(folder: Path) -> Solution:
         )
     file = yamlfile.read(path, _File, fault=Fault.LEARNER)
     slug_line = f"{path}:{yamlfile.line_of(path, ('challenge',))}"
-    manifest = read_manifest(challenges.folder_of(file.challenge, where=slug_line))
+    challenge = challenges.find(file.challenge, environ, where=slug_line)
+    manifest = challenge.manifest
     _check_processes(path, file)
     for index, service in enumerate(file.services):
         _one_of(path, ("services", str(index)), service, manifest.services, "a service of this challenge")
@@ -81,7 +87,7 @@ def read_solution(folder: Path) -> Solution:
         _one_of(path, ("predictions", axis), axis, [a.id for a in manifest.axes], "an axis of this challenge")
     return Solution(
         folder=folder,
-        manifest=manifest,
+        challenge=challenge,
         processes=file.processes,
         build=file.build,
         services=file.services,
@@ -115,9 +121,7 @@ def _one_of(path: Path, keys: tuple[str, ...], value: str, known: Iterable[str],
     names = list(known)
     if value in names:
         return
-    close = get_close_matches(value, names, n=1)
-    fix = f"did you mean `{close[0]}`?" if close else "use one of: " + (", ".join(names) or "(none are offered)")
-    raise _mistake(path, keys, f"`{value}` is not {kind}", fix)
+    raise _mistake(path, keys, f"`{value}` is not {kind}", nearest(value, names, none="(none are offered)"))
 
 
 def _mistake(path: Path, keys: tuple[str, ...], what: str, fix: str) -> CrucibleError:

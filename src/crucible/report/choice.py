@@ -7,29 +7,31 @@ from typing import Any
 import plotly.graph_objects as go
 
 from crucible.check import Measure
+from crucible.judging.graded import Graded
 from crucible.judging.references import References
-from crucible.judging.tradeoffs import Fit, interval
-from crucible.judging.verdict import Verdict
+from crucible.judging.tradeoffs import Fit
+from crucible.judging.words import interval
 from crucible.planning.manifest import Axis, Limit, Manifest, Profile
 from crucible.report import model
 from crucible.report.plot import COLOURS, SYMBOLS, Table, View, label, layout, to_json
+from crucible.report.standing import MOST_REFERENCES
 
 MOST_FITS = 12
 
 
-def compared(verdict: Verdict, manifest: Manifest) -> tuple[tuple[Fit, ...], tuple[Axis, ...]]:
+def compared(graded: Graded) -> tuple[tuple[Fit, ...], tuple[Axis, ...]]:
     """The profiles and the axes that there are positions for."""
-    fits = tuple(fit for fit in verdict.fits[:MOST_FITS] if fit.positions)
+    fits = tuple(fit for fit in graded.verdict.fits[:MOST_FITS] if fit.positions)
     known = {measure.axis for fit in fits for measure in fit.positions}
-    return fits, tuple(axis for axis in manifest.axes if axis.id in known)[: model.MOST_LINES]
+    return fits, tuple(axis for axis in graded.manifest.axes if axis.id in known)[: model.MOST_LINES]
 
 
-def choice(verdict: Verdict, manifest: Manifest, references: References) -> tuple[View, ...]:
+def choice(graded: Graded) -> tuple[View, ...]:
     """One plot, of any two axes under any profile: report.js chooses among `designs`."""
-    fits, axes = compared(verdict, manifest)
+    fits, axes = compared(graded)
     if len(axes) < 2:
         return ()
-    named = {fit.profile: _designs(fit, references) for fit in fits}
+    named = {fit.profile: _designs(fit, graded.references) for fit in fits}
     names = list(dict.fromkeys(name for designs in named.values() for name in designs))
     figure = go.Figure(layout=layout(460, meta={"pastcolor": "var(--past)"}))
     for index, name in enumerate(names):
@@ -44,11 +46,11 @@ def choice(verdict: Verdict, manifest: Manifest, references: References) -> tupl
     content = {
         "axes": [{"id": it.id, "title": label(it.title or it.id, 90), "unit": label(it.unit)} for it in axes],
         "better": {it.id: it.better for it in axes},
-        "start": _start(manifest, verdict.positions, axes),
+        "start": _start(graded.manifest, graded.verdict.positions, axes),
         "profiles": [
             {
                 "id": label(fit.profile),
-                "limits": _bounds(manifest.profile(fit.profile)),
+                "limits": _bounds(graded.manifest.profile(fit.profile)),
                 "designs": [_place(named[fit.profile].get(name, ())) for name in names],
             }
             for fit in fits
@@ -65,7 +67,7 @@ def _place(positions: Sequence[Measure]) -> dict[str, list[float]]:
 
 
 def _designs(fit: Fit, references: References) -> Mapping[str, Sequence[Measure]]:
-    theirs = list(references.of(fit.profile).items())[: model.MOST_REFERENCES]
+    theirs = list(references.of(fit.profile).items())[:MOST_REFERENCES]
     return {"your design": fit.positions} | {name: stand.positions for name, stand in theirs}
 
 

@@ -13,7 +13,8 @@ from pydantic import JsonValue
 from crucible.check import Measure
 from crucible.evidence import Evidence
 from crucible.judging import blocks
-from crucible.judging.tradeoffs import WEB, interval, number, web_requests
+from crucible.judging.tradeoffs import WEB, web_requests
+from crucible.judging.words import interval, number
 from crucible.planning.manifest import Manifest
 from crucible.report.model import MOST_LINES, MOST_ROWS
 from crucible.report.text import plain
@@ -57,7 +58,7 @@ class Architecture:
 def used(evidence: Evidence, profile: str, manifest: Manifest) -> tuple[Used, ...]:
     """What each process type and service took, at the profile's rate."""
     found = manifest.profile(profile)
-    good = [it for it in blocks.good_at(found.rate, evidence.load) if it.answered] if found is not None else []
+    good = [it for it in blocks.good_at(found.rate, evidence.own.load) if it.answered] if found is not None else []
     subjects = [(name, "process") for name in (good[0].process_cpu_s if good else ())]
     subjects += [(name, "service") for name in (good[0].service_cpu_s if good else ())]
     rows = []
@@ -72,7 +73,7 @@ def used(evidence: Evidence, profile: str, manifest: Manifest) -> tuple[Used, ..
 
 def noise(evidence: Evidence) -> tuple[str, ...]:
     """How quiet the machine was while load was offered."""
-    load = [*evidence.load, *(block for part in evidence.parts for block in part.load)]
+    load = [block for part in evidence.parts for block in part.load]
     if not load:
         return ()
     bad = [it for it in load if it.spoiled is not None]
@@ -95,7 +96,8 @@ def noise(evidence: Evidence) -> tuple[str, ...]:
 
 
 def architecture(evidence: Evidence) -> Architecture:
-    requests = web_requests(evidence)
+    own = evidence.own
+    requests = web_requests(own)
     edges = tuple(
         Edge(
             process=it.process,
@@ -106,21 +108,21 @@ def architecture(evidence: Evidence) -> Architecture:
             bytes_out=_bytes(it.bytes_to_service),
             bytes_in=_bytes(it.bytes_from_service),
         )
-        for it in evidence.traffic[:MOST_LINES]
+        for it in own.traffic[:MOST_LINES]
         if it.round_trips > 0
     )
-    instances = {it.subject: it.instances for it in evidence.usage if it.kind == "process"}
+    instances = {it.subject: it.instances for it in own.usage if it.kind == "process"}
     processes = tuple(
-        (name, evidence.replicas if name == WEB else instances.get(name, 1)) for name in evidence.process_types
+        (name, own.replicas if name == WEB else instances.get(name, 1)) for name in evidence.process_types
     )
     spoken = {edge.service for edge in edges}
-    silent = tuple(service.name for service in evidence.services if service.name not in spoken)
+    silent = tuple(service.name for service in own.services if service.name not in spoken)
     return Architecture(f"{requests:,}", processes[:MOST_LINES], edges, silent[:MOST_LINES])
 
 
 def mishaps(evidence: Evidence) -> tuple[str, ...]:
     """One sentence for each way in which a process ended, or was ended, without the grader testing anything by it."""
-    events = {(it.kind, it.subject, it.at_ns): it for recording in evidence.recordings for it in recording.events}
+    events = {(it.kind, it.subject, it.at_ns): it for recording in evidence.own.recordings for it in recording.events}
     times = Counter(
         f"{plain(it.subject, 40)} {MISHAPS[it.kind](it.detail)}" for it in events.values() if it.kind in MISHAPS
     )
@@ -132,7 +134,7 @@ def network(evidence: Evidence) -> tuple[str, ...]:
     return tuple(
         f"{it.name} {it.version}, {it.source}: {number(it.asked_ms)} ms each way asked for, "
         + ("what was added was not measured" if it.added_ms is None else f"{it.added_ms:.2f} ms per round trip added")
-        for it in evidence.services[:MOST_LINES]
+        for it in evidence.own.services[:MOST_LINES]
     )
 
 

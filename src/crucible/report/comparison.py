@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from crucible.judging.comparison import Against, Change, Comparison, Row, advice
-from crucible.judging.tradeoffs import number, words
+from crucible.judging.comparison import Against, Change, Comparison, Contrast, advice
+from crucible.judging.words import number, words
 from crucible.report.tables import cell, columns, heading
 from crucible.report.text import code_md, escape_md, plain
 
@@ -21,7 +21,7 @@ _STYLES = {Change.BETTER: "green", Change.WORSE: "bold red"}
 _MARKS = {Change.BETTER: "🟢", Change.WORSE: "🔴"}
 
 
-def differences(it: Against) -> tuple[Row, ...]:
+def differences(it: Against) -> tuple[Contrast, ...]:
     """The rows that differ beyond the noise."""
     return tuple(row for row in it.rows if row.change in _MARKS)
 
@@ -65,7 +65,7 @@ def against_md(it: Against, found: Comparison) -> list[str]:
     return lines
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
+def _table(rows: Sequence[Contrast]) -> list[str]:
     """A difference that is none is greyed out as far as Markdown can: small, and without a mark."""
     lines = ["| | axis | base | this | this / base | noise |", "| --- | --- | --- | --- | --- | --- |"]
     for row in rows:
@@ -76,7 +76,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _cells(row: Row) -> tuple[str, str, str, str, str]:
+def _cells(row: Contrast) -> tuple[str, str, str, str, str]:
     ratio = "–"
     if row.ratio is not None:
         ratio = f"{row.ratio.value:.2f} ({row.ratio.low:.2f} to {row.ratio.high:.2f})"

@@ -14,11 +14,12 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from crucible.evidence import Evidence
-from crucible.judging.references import References
-from crucible.judging.tradeoffs import Fit, interval, number
+from crucible.judging.graded import Graded
+from crucible.judging.tradeoffs import Fit
 from crucible.judging.verdict import GradeOutcome, Verdict
+from crucible.judging.words import interval, number
 from crucible.planning.manifest import Manifest
-from crucible.report import circumstances, model
+from crucible.report import circumstances, model, standing
 from crucible.report.choice import MOST_FITS, choice, compared
 from crucible.report.latency import latencies, rates
 from crucible.report.plot import Table
@@ -30,30 +31,32 @@ _CONTENT = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-u
 """The Content-Security-Policy besides scripts; plotly.js writes styles."""
 
 
-def render_html(verdict: Verdict, evidence: Evidence, manifest: Manifest, references: References) -> str:
+def render_html(graded: Graded) -> str:
     """The report as an HTML document. Whatever the solution said appears as text."""
+    verdict = graded.verdict
     begun = verdict.outcome is not GradeOutcome.NOT_STARTED
     views = {
-        "choice": choice(verdict, manifest, references),
-        "latency": latencies(verdict, evidence, manifest),
-        "rates": rates(evidence, manifest),
-        "time": timelines(evidence) if begun else (),
+        "choice": choice(graded),
+        "latency": latencies(graded),
+        "rates": rates(graded),
+        "time": timelines(graded.evidence) if begun else (),
     }
     drawn = any(view.plot is not None for group in views.values() for view in group)
     scripts = (_plotly(), _ours("report.js")) if drawn else ()
     hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts) or "'none'"
     return _environment().get_template("report.html.j2").render(
         verdict=verdict,
-        evidence=evidence,
-        manifest=manifest,
-        references=references,
+        evidence=graded.evidence,
+        manifest=graded.manifest,
+        references=graded.references,
         model=model,
         circumstances=circumstances,
+        standing=standing,
         views=views,
         begun=begun,
-        compared=compared(verdict, manifest),
+        compared=compared(graded),
         checks=verdict.checks[:MOST_CHECKS],
-        fits=tuple(zip(verdict.fits, model.businesses(verdict, manifest, references), strict=False))[:MOST_FITS],
+        fits=tuple(zip(verdict.fits, standing.businesses(graded), strict=False))[:MOST_FITS],
         policy=f"{_CONTENT}; script-src {hashes}",
         style=_ours("report.css"),
         scripts=scripts,
@@ -109,7 +112,7 @@ def _limits(fit: Fit) -> Table:
             it.axis,
             it.limit,
             interval(it.measure) if it.measure else "not measured",
-            model.SIDES[it.result],
+            standing.SIDES[it.result],
             _room(it.margin),
         )
         for it in fit.limits[: model.MOST_LINES]
@@ -134,7 +137,7 @@ def _bill(fit: Fit) -> Table:
 
 
 def _guesses(verdict: Verdict) -> Table:
-    rows = tuple((it.axis, it.predicted, it.measured, it.result) for it in model.predictions(verdict))
+    rows = tuple((it.axis, it.predicted, it.measured, it.result) for it in standing.predictions(verdict))
     return Table("Predictions", ("axis", "predicted", "measured (lowest to highest)", "result"), rows)
 
 

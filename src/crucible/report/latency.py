@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from crucible.evidence import Evidence, LoadBlock
+from crucible.evidence import LoadBlock
 from crucible.judging import blocks
-from crucible.judging.tradeoffs import LATENCY, knee_p99_ms, number
-from crucible.judging.verdict import Verdict
-from crucible.planning.manifest import Manifest, Profile
+from crucible.judging.graded import Graded
+from crucible.judging.words import number
+from crucible.planning.manifest import LATENCY, Profile
 from crucible.report import model
 from crucible.report.choice import MOST_FITS
 from crucible.report.plot import COLOURS, DASHES, LOG, SYMBOLS, Table, View, layout, ms, to_json
@@ -19,14 +19,15 @@ _STEPS = sorted({2.0, *(10 ** (index / 12) for index in range(73))})
 """Where on that axis a line has its points."""
 
 
-def latencies(verdict: Verdict, evidence: Evidence, manifest: Manifest) -> tuple[View, ...]:
+def latencies(graded: Graded) -> tuple[View, ...]:
     """The distribution at the rate of each profile that load was offered for, the run's own first."""
     views = []
-    for fit in verdict.fits[:MOST_FITS]:
-        profile = manifest.profile(fit.profile)
-        seen = evidence.with_replicas(profile.replicas) if profile is not None else None
-        sent = [it for it in seen.load if profile and it.rate == profile.rate] if seen is not None else []
-        if profile is not None and sent:
+    for fit in graded.verdict.fits[:MOST_FITS]:
+        profile = graded.manifest.profile(fit.profile)
+        part = graded.evidence.part(profile.replicas) if profile is not None else None
+        if profile is None or part is None:
+            continue
+        if sent := [block for block in part.load if block.rate == profile.rate]:
             views.append(_latency(profile, sent[: model.MOST_ROWS]))
     return tuple(views)
 
@@ -72,13 +73,14 @@ def _latency(profile: Profile, sent: Sequence[LoadBlock]) -> View:
     return View(f"{profile.id}: {what}", alt, to_json(figure, names=names) if good else None, 400, (table,))
 
 
-def rates(evidence: Evidence, manifest: Manifest) -> tuple[View, ...]:
+def rates(graded: Graded) -> tuple[View, ...]:
     """The 99th percentile at every rate that was offered, where a full grade looked for the knee."""
-    profile = manifest.profile(evidence.profile)
-    sent = sorted((*evidence.load, *evidence.ramp), key=lambda it: it.rate)[: model.MOST_LINES]
-    if profile is None or not evidence.ramp:
+    own = graded.evidence.own
+    profile = graded.manifest.profile(graded.evidence.profile)
+    sent = sorted((*own.load, *own.ramp), key=lambda it: it.rate)[: model.MOST_LINES]
+    if profile is None or not own.ramp:
         return ()
-    most = knee_p99_ms(profile)
+    most = profile.knee_p99_ms
     kinds = ["not counted" if it.spoiled else "held" if blocks.holds(it, most) else "not held" for it in sent]
     figure = go.Figure(layout=layout(340))
     looks = {"held": ("series-3", "circle"), "not held": ("series-2", "x"), "not counted": ("series-5", "square-open")}

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from crucible.evidence import LoadBlock
 from crucible.judging import blocks
-from crucible.judging.tradeoffs import number
+from crucible.judging.words import number
 from crucible.report.text import plain
 
 SYMBOLS = ("star", "circle", "square", "diamond", "triangle-up", "x", "triangle-down", "pentagon", "cross")

@@ -10,15 +10,16 @@ from pydantic import TypeAdapter
 from crucible.check import Outcome
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Evidence
-from crucible.judging.tradeoffs import Judgement, interval, number
+from crucible.judging.tradeoffs import Judgement
 from crucible.judging.verdict import GradeOutcome, Verdict
+from crucible.judging.words import interval, number
 from crucible.report.circumstances import MISHAPS
 from crucible.report.text import plain
 
 MOST = 300
 """Characters of a sentence."""
 
-Line = Callable[[tuple[str, ...]], int | None]
+LineOf = Callable[[tuple[str, ...]], int | None]
 """The line of crucible.yaml on which the value under these keys stands; None where it is not known."""
 
 
@@ -44,7 +45,7 @@ def from_json(data: bytes) -> tuple[Pointer, ...]:
     return _ADAPTER.validate_json(data)
 
 
-def of_grade(verdict: Verdict, evidence: Evidence, line: Line) -> tuple[Pointer, ...]:
+def of_grade(verdict: Verdict, evidence: Evidence, line: LineOf) -> tuple[Pointer, ...]:
     """The worst first: gates that failed, processes that died, a profile that is missed, predictions, idle services."""
     if verdict.outcome is GradeOutcome.NOT_STARTED:
         return ()
@@ -77,9 +78,9 @@ def _gates(verdict: Verdict) -> Iterator[Pointer]:
             yield Pointer("error", check.name, f"{plain(check.finding.what, MOST)}. {check.hint}")
 
 
-def _deaths(evidence: Evidence, line: Line) -> Iterator[Pointer]:
+def _deaths(evidence: Evidence, line: LineOf) -> Iterator[Pointer]:
     """A process type once, with its first end."""
-    events = sorted((it for seen in evidence.recordings for it in seen.events), key=lambda it: it.at_ns)
+    events = sorted((it for seen in evidence.own.recordings for it in seen.events), key=lambda it: it.at_ns)
     told: set[str] = set()
     for event in events:
         name = event.subject.partition(".")[0]
@@ -89,22 +90,22 @@ def _deaths(evidence: Evidence, line: Line) -> Iterator[Pointer]:
             yield Pointer("error", "A process of yours ended", what, line(("processes", name, "command")))
 
 
-def _profile(verdict: Verdict, line: Line) -> Iterator[Pointer]:
+def _profile(verdict: Verdict, line: LineOf) -> Iterator[Pointer]:
     fit = verdict.fit
     if fit is not None and verdict.profile_chosen and fit.result is Judgement.DOES_NOT:
         yield Pointer("error", f"The design does not fit {fit.profile}", fit.because, line(("profile",)))
 
 
-def _predictions(verdict: Verdict, line: Line) -> Iterator[Pointer]:
+def _predictions(verdict: Verdict, line: LineOf) -> Iterator[Pointer]:
     for it in verdict.predictions:
         if it.measured is not None and it.met is False:
             what = f"{number(it.predicted)} was predicted, and {interval(it.measured)} was measured"
             yield Pointer("notice", f"Prediction of {it.axis}", what, line(("predictions", it.axis)))
 
 
-def _idle(evidence: Evidence, line: Line) -> Iterator[Pointer]:
-    used = {it.service for it in evidence.traffic if it.round_trips > 0}
-    for index, service in enumerate(evidence.services):
+def _idle(evidence: Evidence, line: LineOf) -> Iterator[Pointer]:
+    used = {it.service for it in evidence.own.traffic if it.round_trips > 0}
+    for index, service in enumerate(evidence.own.services):
         if service.name not in used:
             what = f"{service.name} was started, and nothing was asked of it: does the design need it?"
             yield Pointer("notice", "A service without traffic", what, line(("services", str(index))))

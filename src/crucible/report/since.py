@@ -4,17 +4,19 @@ The two ran on different machines at different times, so only what does not depe
 profiles, and positions on axes that are counted. `crucible compare` compares the rest.
 """
 
-from crucible.judging.tradeoffs import interval, words
+from crucible.judging.graded import Graded
 from crucible.judging.verdict import Verdict
+from crucible.judging.words import interval, words
 from crucible.planning.manifest import Manifest
 from crucible.report.text import code_md, escape_md
 
 
-def since_md(commit: str, before: Verdict, now: Verdict, manifest: Manifest) -> str:
-    """Empty where the two cannot be compared: another challenge, suite, profile or mode."""
-    if _about(before) != _about(now):
+def since_md(graded: Graded) -> str:
+    """Empty where there is no earlier grade, or none to compare with: another challenge, suite, profile or mode."""
+    if graded.before is None or _about(graded.before.verdict) != _about(graded.verdict):
         return ""
-    lines = [*_gates(before, now), *_profiles(before, now), *_counted(before, now, manifest)]
+    commit, before, now = graded.before.commit, graded.before.verdict, graded.verdict
+    lines = [*_gates(before, now), *_profiles(before, now), *_counted(before, now, graded.manifest)]
     head = f"\n## Since {code_md(commit[:12]) if commit else 'the push before'}\n\n"
     shown = [f"- {line}" for line in lines] or ["No gate, no profile and nothing that is counted has changed."]
     return head + "\n".join([*shown, ""])

@@ -8,11 +8,9 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from crucible.evidence import Evidence
-from crucible.judging.references import References
+from crucible.judging.graded import Graded
 from crucible.judging.verdict import GradeOutcome, Verdict
-from crucible.planning.manifest import Manifest
-from crucible.report import circumstances, model
+from crucible.report import circumstances, model, standing
 from crucible.report.text import Markdown, code_md, escape_md, label_md, line_md, sentence
 
 BUDGET_BYTES = 900 * 1024
@@ -22,15 +20,16 @@ _MARKS = {
 }  # fmt: skip
 
 
-def render_summary(verdict: Verdict, evidence: Evidence, manifest: Manifest, references: References) -> str:
+def render_summary(graded: Graded) -> str:
     """The report as Markdown. Whatever the solution said appears escaped."""
-    return _environment().get_template(_template(verdict)).render(
-        verdict=verdict,
-        evidence=evidence,
-        manifest=manifest,
-        references=references,
+    return _environment().get_template(_template(graded.verdict)).render(
+        graded=graded,
+        verdict=graded.verdict,
+        evidence=graded.evidence,
+        manifest=graded.manifest,
         model=model,
         circumstances=circumstances,
+        standing=standing,
     )  # fmt: skip
 
 

@@ -7,12 +7,12 @@ from rich.padding import Padding
 from rich.text import Text
 
 from crucible.evidence import Evidence
-from crucible.judging.matrices import Table as Matrix
+from crucible.judging.graded import Graded
 from crucible.judging.matrices import Verified
-from crucible.judging.references import References
+from crucible.judging.standings import Matrix
 from crucible.judging.verdict import GradeOutcome, Verdict
 from crucible.planning.manifest import Manifest
-from crucible.report import circumstances, model
+from crucible.report import circumstances, model, standing
 from crucible.report.tables import cell, columns, heading
 from crucible.report.text import plain
 
@@ -22,10 +22,9 @@ _STYLES = {
 }  # fmt: skip
 
 
-def render_terminal(
-    verdict: Verdict, evidence: Evidence, manifest: Manifest, references: References, console: Console
-) -> None:
+def render_terminal(graded: Graded, console: Console) -> None:
     """Print the report. Whatever the solution said appears as plain text."""
+    verdict, evidence, manifest = graded.verdict, graded.evidence, graded.manifest
     if verdict.outcome is GradeOutcome.NOT_STARTED:
         _welcome(verdict, manifest, console)
         return
@@ -36,7 +35,7 @@ def render_terminal(
     _checks(verdict, console)
     _details(verdict, console)
     _mishaps(evidence, console)
-    _businesses(verdict, manifest, references, console)
+    _businesses(graded, console)
     _positions(verdict, manifest, console)
     _bill(verdict, console)
     _predictions(verdict, console)
@@ -66,6 +65,8 @@ def render_matrices(found: Verified, console: Console) -> None:
         console.print(Text(plain(found.tally, 300)))
     if not found.complaints:
         console.print(Text("everything that was looked at holds", style="bold green"))
+    if found.later:
+        console.print(Text(f"only a full run of everything asks {', and '.join(found.later)}"))
 
 
 def _stacked(wide: Matrix) -> Group:
@@ -130,7 +131,7 @@ def _details(verdict: Verdict, console: Console) -> None:
             console.print(Padding(table, (0, 0, 0, 2)))
 
 
-def _steps(steps: Iterable[model.Step], console: Console) -> None:
+def _steps(steps: Iterable[model.TimelineStep], console: Console) -> None:
     table = columns("", "", "")
     for step in steps:
         table.add_row(Text(step.moment), cell(step.target), cell(step.asked))
@@ -151,7 +152,7 @@ def _mishaps(evidence: Evidence, console: Console) -> None:
 
 
 def _positions(verdict: Verdict, manifest: Manifest, console: Console) -> None:
-    rows = model.positions(verdict, manifest)
+    rows = standing.positions(verdict, manifest)
     if not rows:
         return
     heading(f"where the design stands, and what {plain(verdict.profile, 40)} needs", console)
@@ -161,12 +162,13 @@ def _positions(verdict: Verdict, manifest: Manifest, console: Console) -> None:
         limit = row.limit.replace("at most", "≤").replace("at least", "≥")
         table.add_row(*(cell(it) for it in (row.axis, seen, row.samples, limit, row.result)))
     console.print(Padding(table, (0, 0, 0, 2)))
-    if sentence := model.knee(verdict):
+    if sentence := standing.knee(verdict):
         console.print(Text(plain(f"  {sentence}", 600)))
 
 
-def _businesses(verdict: Verdict, manifest: Manifest, references: References, console: Console) -> None:
-    for it in model.businesses(verdict, manifest, references):
+def _businesses(graded: Graded, console: Console) -> None:
+    verdict = graded.verdict
+    for it in standing.businesses(graded):
         aside = "" if verdict.profile_chosen or it.profile != verdict.profile else " (not chosen, so it does not count)"
         heading(f"{plain(it.profile, 40)}{aside}: {it.result}", console)
         table = columns("", "")
@@ -189,7 +191,7 @@ def _bill(verdict: Verdict, console: Console) -> None:
 
 
 def _predictions(verdict: Verdict, console: Console) -> None:
-    rows = model.predictions(verdict)
+    rows = standing.predictions(verdict)
     if not rows:
         return
     heading("what you predicted", console)

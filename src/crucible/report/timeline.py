@@ -7,8 +7,8 @@ from statistics import median
 import plotly.graph_objects as go
 from pydantic import JsonValue
 
-from crucible.evidence import Evidence, FaultEvent, LoadBlock, Op, Recording, Result
-from crucible.judging.tradeoffs import number
+from crucible.evidence import Evidence, FaultEvent, LoadBlock, Op, Part, Recording, Result
+from crucible.judging.words import number
 from crucible.report import model
 from crucible.report.plot import DECADES, LOG, Table, View, label, layout, ms, to_json
 from crucible.report.text import compact, plain
@@ -25,16 +25,15 @@ _RESULTS = {
 
 
 def timelines(evidence: Evidence) -> tuple[View, ...]:
-    """The run's own, then those of its parts, each of which has a clock of its own."""
-    seen = [evidence, *(evidence.with_replicas(part.replicas) for part in evidence.parts[:MOST_PARTS])]
-    them = [it for it in seen if it is not None and it.recordings]
-    return tuple(_timeline(it, MOST_POINTS // len(them)) for it in them)
+    """One of each part of the run, which have clocks of their own."""
+    shown = [part for part in evidence.parts[: MOST_PARTS + 1] if part.recordings]
+    return tuple(_timeline(part, MOST_POINTS // len(shown)) for part in shown)
 
 
-def _timeline(evidence: Evidence, most: int) -> View:
-    recordings = evidence.recordings[: model.MOST_LINES]
-    sent = sorted((*evidence.load, *evidence.ramp), key=lambda it: it.started_ns)[: model.MOST_LINES]
-    events = _events(evidence.recordings)
+def _timeline(part: Part, most: int) -> View:
+    recordings = part.recordings[: model.MOST_LINES]
+    sent = sorted((*part.load, *part.ramp), key=lambda it: it.started_ns)[: model.MOST_LINES]
+    events = _events(part.recordings)
     lanes = list(dict.fromkeys(_event(it) for it in events))[: model.MOST_ROWS * 2]
     lanes += ["load"] * bool(sent) + [label(it.scenario, 16) for it in reversed(recordings)]
     height = 320 + 17 * len(lanes)
@@ -79,7 +78,7 @@ def _timeline(evidence: Evidence, most: int) -> View:
             for _, start, end in during
         ],
     )  # fmt: skip
-    replicas = f"{evidence.replicas} replicas"
+    replicas = f"{part.replicas} replicas"
     alt = f"The run with {replicas}: latency of requests over time, above spans of scenarios, load and faults"
     tables = (_of_scenarios(recordings, replicas), _of_events(events, replicas), _of_load(sent, replicas))
     plot = to_json(figure, names=[label(it.scenario) for it in recordings])
