@@ -1,6 +1,9 @@
 """A solution that is another one with a few lines changed: a flaw, a variant that is right, a reference's sibling."""
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +44,19 @@ def read_overlay(folder: Path) -> Overlay | None:
     """Read `folder/overlay.yaml`; anything wrong in it is the author's. None where the folder is a whole solution."""
     path = folder / FILE
     return yamlfile.read(path, Overlay, fault=Fault.AUTHOR) if path.is_file() else None
+
+
+@contextmanager
+def laid_out(folder: Path) -> Iterator[Path]:
+    """A whole solution: the folder itself, or, while open, where it is an overlay, a temporary one laid over its
+    reference."""
+    if (folder / "crucible.yaml").is_file() or not (folder / FILE).is_file():
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="crucible-overlay-") as place:
+        Path(place).chmod(0o755)
+        overlay = folder.resolve()
+        yield lay_out(overlay, Path(place) / overlay.name)
 
 
 def lay_out(folder: Path, target: Path) -> Path:
