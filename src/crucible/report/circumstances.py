@@ -79,7 +79,7 @@ def noise(evidence: Evidence) -> tuple[str, ...]:
     bad = [it for it in load if it.spoiled is not None]
     lag = max(blocks.percentile(it.lag_us, 99) for it in load) / 1000
     lines = [
-        f"{len(load)} blocks of load, {len(bad)} of them spoiled by the machine and not counted",
+        f"{len(load)} blocks of load, {len(bad)} of them spoiled by the machine, of which only the counts are used",
         f"the generator sent requests at most {lag:.1f} ms late (99th percentile of a block)",
         f"at most {max(it.steal for it in load):.1%} of the machine's time went to others, and the lab network used at "
         f"most {max(it.network_cpu for it in load):.0%} of a core",
