@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crucible.errors import CrucibleError, Fault
-from crucible.planning import challenges
+from crucible.planning import challenges, overlays
 from crucible.planning.overlays import lay_out, read_overlay
 
 FLAWS = sorted(path.parent for path in challenges.data_folder("challenge_templates").glob("[!_]*/*/*/overlay.yaml"))
@@ -88,3 +88,15 @@ def test_a_reference_is_whole(flaw: Path, tmp_path: Path) -> None:
     with pytest.raises(CrucibleError, match="the reference `good` is an overlay") as caught:
         lay_out(reference, tmp_path / "out")
     assert caught.value.fault is Fault.AUTHOR
+
+
+def test_an_overlay_is_whole_while_it_is_open_and_a_solution_stays_where_it_is(tmp_path: Path) -> None:
+    flaw = FLAWS[0]
+    with overlays.laid_out(flaw) as whole:
+        assert whole != flaw
+        assert (whole / "crucible.yaml").is_file()
+        assert not (whole / overlays.FILE).exists()
+    assert not whole.exists()
+    (tmp_path / "crucible.yaml").write_text("challenge: rate-limiter\n")
+    with overlays.laid_out(tmp_path) as same:
+        assert same == tmp_path

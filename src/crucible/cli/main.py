@@ -60,23 +60,30 @@ def grade_command(
         from crucible import report
         from crucible.cli.progress import Steps
         from crucible.commands import grade
+        from crucible.planning import overlays
 
-        wanted = grade.Wanted(
-            folder=folder,
-            output=output or folder / ".crucible",
-            seed=secrets.randbits(32) if seed is None else seed,
-            mode="full" if mode == "full" else "quick",
-            checks=checks,
-            profile=profile,
-            network_ms=network,
-            deadlines=Deadlines(build_timeout, boot_timeout),
-            private=private,
-            prices=prices,
-            since=since,
-            challenge=challenge,
-        )
         console = Console(highlight=False)
-        graded = grade.grade(wanted, dict(os.environ), Steps(console))
+        with overlays.laid_out(folder) as whole:
+            overlay = whole != folder
+            if overlay:
+                console.print(
+                    f"{folder} is an overlay: graded as it is over its reference", markup=False, soft_wrap=True
+                )
+            wanted = grade.Wanted(
+                folder=whole,
+                output=output or (Path() if overlay else folder) / ".crucible",
+                seed=secrets.randbits(32) if seed is None else seed,
+                mode="full" if mode == "full" else "quick",
+                checks=checks,
+                profile=profile,
+                network_ms=network,
+                deadlines=Deadlines(build_timeout, boot_timeout),
+                private=private,
+                prices=prices,
+                since=since,
+                challenge=challenge,
+            )
+            graded = grade.grade(wanted, dict(os.environ), Steps(console))
         report.render_terminal(graded, console)
         console.print(f"\nresults: {wanted.output}", markup=False, soft_wrap=True)
         return graded.verdict.exit_code

@@ -86,13 +86,13 @@ def compare(wanted: Wanted, environ: Mapping[str, str], telling: Telling) -> Com
         further = [_graded(design, setting, measuring, Path(folder) / "further") for design in designs]
         again, *visits = _visits([designs[0], *designs], setting, Path(folder) / "visits")
     each = zip(designs, whole, further, visits, strict=True)
-    them = [Observed(design.name, (first, second), tuple(visited)) for design, first, second, visited in each]
-    base = replace(them[0], again=tuple(again))
+    observed = [Observed(design.name, (first, second), tuple(visited)) for design, first, second, visited in each]
+    base = replace(observed[0], again=tuple(again))
     found = Comparison(
         schema=comparison.SCHEMA, crucible=__version__, challenge=setting.challenge.manifest.slug,
         suite=setting.challenge.digest, profile=setting.profile.id, seed=wanted.seed, machine=machine().words,
         rounds=wanted.rounds, base=comparison.design(base),
-        others=tuple(comparison.against(base, other, setting.challenge.manifest) for other in them[1:]),
+        others=tuple(comparison.against(base, other, setting.challenge.manifest) for other in observed[1:]),
     )  # fmt: skip
     results.write(wanted.output / FILE, comparison.to_json(found))
     results.write(wanted.output / MARKDOWN, report.comparison_md(found).encode("utf-8", "replace"))
@@ -114,9 +114,9 @@ def _set_out(
             )  # fmt: skip
     names = _names([solution.folder for solution in solutions])
     if wanted.references:
-        them = [it for it in trials(first.challenge) if it.kind is Kind.REFERENCE]
-        solutions += [read_solution(lay_out(it.folder, scratch / it.name), environ) for it in them]
-        names += [f"reference {it.name}" for it in them]
+        references = [it for it in trials(first.challenge) if it.kind is Kind.REFERENCE]
+        solutions += [read_solution(lay_out(it.folder, scratch / it.name), environ) for it in references]
+        names += [f"reference {it.name}" for it in references]
     if len(solutions) < 2:
         raise CrucibleError(
             "there is nothing to compare it with", where=str(first.folder),

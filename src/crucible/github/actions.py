@@ -24,6 +24,7 @@ from crucible.github.as_root import GRADER
 from crucible.github.grader import AS_ROOT, run_grader, sudo
 from crucible.github.settings import FailOn, Settings, read_settings
 from crucible.judging import previous
+from crucible.planning.challenges import VARIABLE
 from crucible.report import pointers
 from crucible.report.text import plain
 
@@ -65,25 +66,26 @@ class Grader:
     command: tuple[str, ...]
     told: bool
     """Whether `as_root` is between, which gets the environment on its standard input."""
+    environ: Mapping[str, str]
+    echo: BinaryIO
+    """The step's log."""
 
 
-def grade(settings: Settings, folder: Path, grader: Grader, environ: Mapping[str, str], echo: BinaryIO) -> Conclusion:
+def grade(settings: Settings, folder: Path, grader: Grader) -> Conclusion:
     """Grade into `folder`, show the terminal output where no line of it can be a command, and say what came of it."""
     arguments = ["grade", f"--{settings.mode}", f"--output={folder}", *_common(settings)]
     arguments += [f"--challenge={settings.challenge}"] if settings.challenge else []
     arguments += [f"--since={settings.previous}"] if settings.previous.is_file() else []
     folder.mkdir()
-    code = _call(grader, [*arguments, "--", str(settings.working_directory)], folder, "terminal.txt", environ, echo)
+    code = _call(grader, [*arguments, "--", str(settings.working_directory)], folder, "terminal.txt")
     return conclude(folder / "result.json", code)
 
 
-def compare(
-    settings: Settings, base: Path, folder: Path, grader: Grader, environ: Mapping[str, str], echo: BinaryIO
-) -> str:
+def compare(settings: Settings, base: Path, folder: Path, grader: Grader) -> str:
     """Compare with another version of the solution; the Markdown that says what differs, or why that is not known."""
     place = folder / "comparison"
     arguments = ["compare", f"--output={place}", *_common(settings), "--", str(base), str(settings.working_directory)]
-    code = _call(grader, arguments, folder, "comparison.txt", environ, echo)
+    code = _call(grader, arguments, folder, "comparison.txt")
     try:
         text = (place / "comparison.md").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -99,13 +101,12 @@ def _common(settings: Settings) -> list[str]:
     ]
 
 
-def _call(
-    grader: Grader, arguments: Sequence[str], folder: Path, log: str, environ: Mapping[str, str], echo: BinaryIO
-) -> int:
+def _call(grader: Grader, arguments: Sequence[str], folder: Path, log: str) -> int:
     """Call the grader, its output in `folder / log` once it has ended, and in the step's log; its exit code."""
     beside = folder.with_suffix(".terminal")
-    with commands.stopped(echo, uuid.uuid4().hex):
-        code = run_grader([*grader.command, *arguments], beside, environ, echo, told=grader.told)
+    with commands.stopped(grader.echo, uuid.uuid4().hex):
+        command = [*grader.command, *arguments]
+        code = run_grader(command, beside, grader.environ, grader.echo, told=grader.told)
     beside.replace(folder / log)
     return code
 
@@ -174,12 +175,12 @@ def annotations(folder: Path, conclusion: Conclusion, level: commands.Level, set
         found = ()
     room = dict.fromkeys(get_args(commands.Level), commands.MOST_OF_A_KIND) | {level: commands.MOST_OF_A_KIND - 1}
     file = _in_repository(settings.working_directory / "crucible.yaml", settings.workspace)
-    for it in found:
-        if room[it.level] > 0:
-            room[it.level] -= 1
-            place = (file, it.line) if it.line is not None else None
-            title, message = plain(it.title, commands.TITLE), plain(it.message, commands.MESSAGE)
-            yield commands.annotation(it.level, f"Crucible: {title}", message, place)
+    for pointer in found:
+        if room[pointer.level] > 0:
+            room[pointer.level] -= 1
+            place = (file, pointer.line) if pointer.line is not None else None
+            title, message = plain(pointer.title, commands.TITLE), plain(pointer.message, commands.MESSAGE)
+            yield commands.annotation(pointer.level, f"Crucible: {title}", message, place)
     yield commands.annotation(level, "Crucible", conclusion.headline)
 
 
@@ -211,14 +212,15 @@ def main(environ: Mapping[str, str] | None = None, grader: Sequence[str] | None 
         echo.write(commands.annotation("error", "Crucible", f"{error}; {error.fix}"))
         return USAGE
     become_root = sudo() if grader is None else ()
-    called = Grader(tuple(grader or ((*become_root, *AS_ROOT) if become_root else GRADER)), bool(become_root))
     if settings.suite is not None:
-        environ = {**environ, "CRUCIBLE_CHALLENGES": str(settings.suite)}
+        environ = {**environ, VARIABLE: str(settings.suite)}
+    command = tuple(grader or ((*become_root, *AS_ROOT) if become_root else GRADER))
+    called = Grader(command, bool(become_root), environ, echo)
     folder = Path(tempfile.mkdtemp(prefix="crucible-", dir=settings.temp)) / "evidence"
-    conclusion = grade(settings, folder, called, environ, echo)
+    conclusion = grade(settings, folder, called)
     compared = ""
     if settings.compare_with is not None and conclusion.outcome in ("passed", "failed", "inconclusive"):
-        compared = compare(settings, settings.compare_with, folder, called, environ, echo)
+        compared = compare(settings, settings.compare_with, folder, called)
     text = step_summary(folder, conclusion)
     with settings.summary_file.open("a", encoding="utf-8", errors="replace") as target:
         target.write(text + compared if len((text + compared).encode()) <= SUMMARY_BUDGET else text)

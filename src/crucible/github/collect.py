@@ -50,8 +50,8 @@ class Collected:
 def collect(client: Github, token: str, owner: str, prefix: str) -> Iterator[Collected]:
     """A row for each repository of the owner whose name begins with `prefix`. Raises a CrucibleError."""
     with api.explained(owner):
-        them = [it for it in client.get_user(owner).get_repos() if it.name.startswith(prefix)]
-    for repository in sorted(them, key=lambda it: it.full_name):
+        theirs = [it for it in client.get_user(owner).get_repos() if it.name.startswith(prefix)]
+    for repository in sorted(theirs, key=lambda it: it.full_name):
         try:
             with api.explained(repository.full_name):
                 yield _row(repository, token)
@@ -61,9 +61,9 @@ def collect(client: Github, token: str, owner: str, prefix: str) -> Iterator[Col
 
 def _row(repository: Repository, token: str) -> Collected:
     kept = [
-        it
-        for it in repository.get_artifacts(name=ARTIFACT)
-        if not it.expired and it.workflow_run.head_branch == repository.default_branch
+        artifact
+        for artifact in repository.get_artifacts(name=ARTIFACT)
+        if not artifact.expired and artifact.workflow_run.head_branch == repository.default_branch
     ]
     if not kept:
         return Collected(repository.full_name, error="no result is kept")
@@ -110,10 +110,10 @@ def line(row: Collected) -> Line:
     before, after = row.before, row.after
     if after is None:
         return Line(row.repository, error=row.error)
-    it = after.verdict
+    judged = after.verdict
     return Line(
-        row.repository, it.challenge, it.mode, it.profile, after.commit, after.at, it.outcome, " ".join(after.fits),
-        it.headline, *_earlier(before), row.error,
+        row.repository, judged.challenge, judged.mode, judged.profile, after.commit, after.at,
+        judged.outcome, " ".join(after.fits), judged.headline, *_earlier(before), row.error,
     )  # fmt: skip
 
 

@@ -195,26 +195,26 @@ def _direction(axis: Axis, base: float, other: float) -> Change:
     return Change.BETTER if (other < base) == (axis.better == "lower") else Change.WORSE
 
 
-def advice(it: Against, base: Design, profile: str) -> str:
+def advice(other: Against, base: Design, profile: str) -> str:
     """The one decision that the numbers point at, in a sentence; empty where nothing differs."""
-    new = [gate for gate in it.design.failed if gate not in base.failed]
+    new = [gate for gate in other.design.failed if gate not in base.failed]
     if new:
         return f"Mend this first, since no business accepts it: {new[0]} failed, and did not before."
-    before, now = base.stands.get(profile), it.design.stands.get(profile)
+    before, now = base.stands.get(profile), other.design.stands.get(profile)
     if before is not None and now is not None and before.result is not now.result:
         if now.result is Judgement.DOES_NOT:
             return f"{profile} is lost: {now.because}. Take that back, or choose another profile."
         if now.result is Judgement.FITS:
             return f"{profile} is won. What is left to decide is whether the rest is worth it."
-    better = [row for row in it.rows if row.change is Change.BETTER]
-    worse = [row for row in it.rows if row.change is Change.WORSE]
+    better = [row for row in other.rows if row.change is Change.BETTER]
+    worse = [row for row in other.rows if row.change is Change.WORSE]
     if better and worse:
         return f"Is {_largest(better)} worth {_largest(worse)}, for {profile}?"
     if worse:
         return f"Is anything gained that is not measured here? Otherwise take it back: {_largest(worse)}."
     if better:
         return f"Keep it: {_largest(better)}, and nothing that was measured is worse."
-    mended = [gate for gate in base.failed if gate not in it.design.failed]
+    mended = [gate for gate in base.failed if gate not in other.design.failed]
     return f"Keep it: {mended[0]} no longer fails." if mended else ""
 
 

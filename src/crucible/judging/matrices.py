@@ -122,11 +122,11 @@ def _cell(outcomes: Counter[Outcome]) -> str:
 def _gates(good: Sequence[Tried], suite: Suite) -> Matrix:
     rows = [
         (
-            f"{it.trial.name} ({len(it.verdicts)} x)",
-            *(_cell(_outcomes(it, check.id)) for check in suite.checks),
-            f"{sum(it.seconds) / len(it.seconds):.0f}",
+            f"{one.trial.name} ({len(one.verdicts)} x)",
+            *(_cell(_outcomes(one, check.id)) for check in suite.checks),
+            f"{sum(one.seconds) / len(one.seconds):.0f}",
         )
-        for it in good
+        for one in good
     ]
     return Matrix("Designs and checks", ("design", *(check.id for check in suite.checks), "s"), tuple(rows))
 

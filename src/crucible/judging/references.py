@@ -96,11 +96,11 @@ def of_runs(name: str, verdicts: Sequence[Verdict]) -> Reference:
 
 def ranking(fit: Fit, references: References, manifest: Manifest) -> tuple[Ranked, ...]:
     """The designs that fit the profile, the best first: by the challenge's axes, in their order; unknown is last."""
-    them: Mapping[str, Sequence[Measure]] = {
+    fitting: Mapping[str, Sequence[Measure]] = {
         name: stand.positions for name, stand in references.of(fit.profile).items() if stand.result is Judgement.FITS
     }
     if fit.result is Judgement.FITS:
-        them = {YOURS: fit.positions} | dict(them)
+        fitting = {YOURS: fit.positions} | dict(fitting)
     better = {axis.id: axis.better for axis in manifest.axes}
 
     def key(ranked: Ranked) -> tuple[float, ...]:
@@ -114,7 +114,7 @@ def ranking(fit: Fit, references: References, manifest: Manifest) -> tuple[Ranke
         found = {measure.axis: measure.value for measure in positions}
         return tuple(found.get(axis) for axis in manifest.rank_by)
 
-    return tuple(sorted((Ranked(name, values(positions)) for name, positions in them.items()), key=key))
+    return tuple(sorted((Ranked(name, values(positions)) for name, positions in fitting.items()), key=key))
 
 
 def _stand(verdicts: Sequence[Verdict], profile: str) -> Stand:

@@ -16,16 +16,16 @@ def complaints(known: References, manifest: Manifest) -> list[str]:
         for profile in manifest.profiles
     }
     for name in names:
-        profiles = [profile for profile, them in fitting.items() if name in them]
+        profiles = [profile for profile, admitted in fitting.items() if name in admitted]
         if not profiles:
             found.append(f"reference {name} fits no profile: no business is right to choose it")
         if len(profiles) == len(manifest.profiles) > 1:
             found.append(f"reference {name} fits every profile: there is nothing to choose")
     for profile in manifest.profiles:
-        them = fitting[profile.id]
-        if not them:
+        admitted = fitting[profile.id]
+        if not admitted:
             found.append(f"profile {profile.id} admits no reference")
-        if names and len(them) == len(names) > 1:
+        if names and len(admitted) == len(names) > 1:
             found.append(f"profile {profile.id} admits every reference: its limits tell nothing apart")
         ranked = [it.name for it in ranking(nobody(profile), known, manifest)]
         if profile.intended and ranked and ranked[0] != profile.intended:

@@ -7,6 +7,8 @@ from crucible.judging.separation import nobody
 from crucible.judging.words import interval, number, words
 from crucible.planning.manifest import Axis, Manifest, Profile
 
+NONE = "–"
+
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
@@ -50,16 +52,35 @@ def _standing(known: References, manifest: Manifest) -> Matrix:
     """Every axis, limited or not: what an author chooses limits by. Profiles that differ in nothing share a row."""
     rows = []
     for axis in manifest.axes:
-        alike: dict[tuple[str, ...], list[str]] = {}
+        shared: list[_Shared] = []
         for profile in manifest.profiles:
-            cells = _cells(known, profile, axis)
-            if set(cells) != {"–"}:
-                alike.setdefault(cells, []).append(profile.id)
-        for cells, profiles in alike.items():
-            whose = "" if len(alike) == 1 else f" ({', '.join(profiles)})"
-            rows.append((f"{axis.id}{whose}", axis.unit, *cells))
+            _join(shared, profile.id, _cells(known, profile, axis))
+        for row in shared:
+            whose = "" if len(shared) == 1 else f" ({', '.join(row.profiles)})"
+            rows.append((f"{axis.id}{whose}", axis.unit, *row.cells))
     header = ("axis", "unit", *(reference.name for reference in known.references))
     return Matrix("Every axis, and where the references stand", header, tuple(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """Profiles under which the references stand alike, as far as that is known."""
+
+    profiles: tuple[str, ...]
+    cells: tuple[str, ...]
+
+
+def _join(shared: list[_Shared], profile: str, cells: tuple[str, ...]) -> None:
+    """Add a profile's cells to the first row that says nothing else, or as a row of their own."""
+    if set(cells) <= {NONE}:
+        return
+    for index, row in enumerate(shared):
+        pairs = list(zip(row.cells, cells, strict=True))
+        if all(one == two or NONE in (one, two) for one, two in pairs):
+            both = tuple(one if two == NONE else two for one, two in pairs)
+            shared[index] = _Shared((*row.profiles, profile), both)
+            return
+    shared.append(_Shared((profile,), cells))
 
 
 def _cells(known: References, profile: Profile, axis: Axis) -> tuple[str, ...]:
@@ -69,4 +90,4 @@ def _cells(known: References, profile: Profile, axis: Axis) -> tuple[str, ...]:
         next((it for it in stand.positions if it.axis == axis.id), None) if stand is not None else None
         for stand in stands
     ]
-    return tuple("–" if measure is None else interval(measure) for measure in found)
+    return tuple(NONE if measure is None else interval(measure) for measure in found)

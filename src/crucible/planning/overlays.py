@@ -1,6 +1,9 @@
 """A solution that is a reference with a few lines changed: a flaw, or a variant that is right."""
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +52,19 @@ def read_overlay(folder: Path) -> Overlay | None:
         fix = "write the whole solution into its folder: a reference is there to be read"
         raise _mistake(folder, f"the reference `{folder.name}` is an overlay", fix)
     return yamlfile.read(path, Overlay, fault=Fault.AUTHOR)
+
+
+@contextmanager
+def laid_out(folder: Path) -> Iterator[Path]:
+    """A whole solution: the folder itself, or, while open, where it is an overlay, a temporary one laid over its
+    reference."""
+    if (folder / "crucible.yaml").is_file() or not (folder / FILE).is_file():
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="crucible-overlay-") as place:
+        Path(place).chmod(0o755)
+        overlay = folder.resolve()
+        yield lay_out(overlay, Path(place) / overlay.name)
 
 
 def lay_out(folder: Path, target: Path) -> Path:

@@ -62,8 +62,8 @@ def choice(graded: Graded) -> tuple[View, ...]:
 
 def _place(positions: Sequence[Measure]) -> dict[str, list[float]]:
     """By axis: the value, the lowest and the highest."""
-    them = {it.axis: [it.value, it.low, it.high] for it in positions}
-    return {axis: values for axis, values in them.items() if all(map(math.isfinite, values))}
+    sides = {it.axis: [it.value, it.low, it.high] for it in positions}
+    return {axis: values for axis, values in sides.items() if all(map(math.isfinite, values))}
 
 
 def _designs(fit: Fit, references: References) -> Mapping[str, Sequence[Measure]]:

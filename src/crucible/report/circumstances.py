@@ -79,7 +79,7 @@ def noise(evidence: Evidence) -> tuple[str, ...]:
     bad = [it for it in load if it.spoiled is not None]
     lag = max(blocks.percentile(it.lag_us, 99) for it in load) / 1000
     lines = [
-        f"{len(load)} blocks of load, {len(bad)} of them spoiled by the machine and not counted",
+        f"{len(load)} blocks of load, {len(bad)} of them spoiled by the machine, of which only the counts are used",
         f"the generator sent requests at most {lag:.1f} ms late (99th percentile of a block)",
         f"at most {max(it.steal for it in load):.1%} of the machine's time went to others, and the lab network used at "
         f"most {max(it.network_cpu for it in load):.0%} of a core",
@@ -100,16 +100,16 @@ def architecture(evidence: Evidence) -> Architecture:
     requests = web_requests(own)
     edges = tuple(
         Edge(
-            process=it.process,
-            service=it.service,
-            peak=f"{it.peak_connections:,}",
-            round_trips=f"{it.round_trips:,}",
-            per_request=f"{it.round_trips / requests:.2f}" if requests else "–",
-            bytes_out=_bytes(it.bytes_to_service),
-            bytes_in=_bytes(it.bytes_from_service),
+            process=traffic.process,
+            service=traffic.service,
+            peak=f"{traffic.peak_connections:,}",
+            round_trips=f"{traffic.round_trips:,}",
+            per_request=f"{traffic.round_trips / requests:.2f}" if requests else "–",
+            bytes_out=_bytes(traffic.bytes_to_service),
+            bytes_in=_bytes(traffic.bytes_from_service),
         )
-        for it in own.traffic[:MOST_LINES]
-        if it.round_trips > 0
+        for traffic in own.traffic[:MOST_LINES]
+        if traffic.round_trips > 0
     )
     instances = {it.subject: it.instances for it in own.usage if it.kind == "process"}
     processes = tuple(
@@ -124,7 +124,9 @@ def mishaps(evidence: Evidence) -> tuple[str, ...]:
     """One sentence for each way in which a process ended, or was ended, without the grader testing anything by it."""
     events = {(it.kind, it.subject, it.at_ns): it for recording in evidence.own.recordings for it in recording.events}
     times = Counter(
-        f"{plain(it.subject, 40)} {MISHAPS[it.kind](it.detail)}" for it in events.values() if it.kind in MISHAPS
+        f"{plain(event.subject, 40)} {MISHAPS[event.kind](event.detail)}"
+        for event in events.values()
+        if event.kind in MISHAPS
     )
     return tuple(f"{what} ({count} times)" if count > 1 else what for what, count in times.items())[:MOST_LINES]
 
@@ -132,9 +134,13 @@ def mishaps(evidence: Evidence) -> tuple[str, ...]:
 def network(evidence: Evidence) -> tuple[str, ...]:
     """One sentence per service: where it came from, and how far away it was."""
     return tuple(
-        f"{it.name} {it.version}, {it.source}: {number(it.asked_ms)} ms each way asked for, "
-        + ("what was added was not measured" if it.added_ms is None else f"{it.added_ms:.2f} ms per round trip added")
-        for it in evidence.own.services[:MOST_LINES]
+        f"{service.name} {service.version}, {service.source}: {number(service.asked_ms)} ms each way asked for, "
+        + (
+            "what was added was not measured"
+            if service.added_ms is None
+            else f"{service.added_ms:.2f} ms per round trip added"
+        )
+        for service in evidence.own.services[:MOST_LINES]
     )
 
 
@@ -144,8 +150,8 @@ def timings(evidence: Evidence) -> str:
 
 
 def machine(evidence: Evidence) -> str:
-    it = evidence.machine
-    return f"{it.words}, {it.memory_bytes / 2**30:.1f} GiB, {it.system}"
+    about = evidence.machine
+    return f"{about.words}, {about.memory_bytes / 2**30:.1f} GiB, {about.system}"
 
 
 def _how_it_died(detail: Mapping[str, JsonValue]) -> str:

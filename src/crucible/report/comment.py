@@ -23,13 +23,13 @@ _ICONS = {
 
 def digest(verdict: Verdict, found: Comparison | None) -> str:
     """Equal for two grades of which a comment would tell the same, but for numbers that differ every time."""
-    them = found.others if found is not None else ()
+    others = found.others if found is not None else ()
     told = [
         verdict.outcome,
         [check.id for check in verdict.checks if check.gate and check.finding.outcome is Outcome.FAIL],
         [(fit.profile, fit.result) for fit in verdict.fits],
-        [(row.axis, row.change) for it in them for row in differences(it)],
-        [(it.design.failed, sorted((name, stand.result) for name, stand in it.design.stands.items())) for it in them],
+        [(row.axis, row.change) for it in others for row in differences(it)],
+        [(it.design.failed, sorted((name, stand.result) for name, stand in it.design.stands.items())) for it in others],
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
@@ -43,17 +43,19 @@ def tells_anything(found: Comparison | None) -> bool:
     )
 
 
-def _turned(it: Against, found: Comparison) -> bool:
+def _turned(against: Against, found: Comparison) -> bool:
     """Whether a gate or a profile came out otherwise."""
     was = {name: stand.result for name, stand in found.base.stands.items()}
-    now = {name: stand.result for name, stand in it.design.stands.items()}
-    return it.design.failed != found.base.failed or any(was[name] is not now[name] for name in was.keys() & now.keys())
+    now = {name: stand.result for name, stand in against.design.stands.items()}
+    return against.design.failed != found.base.failed or any(
+        was[name] is not now[name] for name in was.keys() & now.keys()
+    )
 
 
-def _against(it: Against, found: Comparison) -> list[str]:
-    seen = any(row.change is not Change.UNKNOWN for row in it.rows)
+def _against(against: Against, found: Comparison) -> list[str]:
+    seen = any(row.change is not Change.UNKNOWN for row in against.rows)
     none = "Nothing that was measured differs beyond the noise." if seen else "Nothing was measured on both of them."
-    return [*against_md(it, found), *([] if differences(it) else ["", none])]
+    return [*against_md(against, found), *([] if differences(against) else ["", none])]
 
 
 def comment_md(verdict: Verdict, found: Comparison | None, commit: str, url: str) -> str:

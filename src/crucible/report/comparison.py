@@ -21,9 +21,9 @@ _STYLES = {Change.BETTER: "green", Change.WORSE: "bold red"}
 _MARKS = {Change.BETTER: "🟢", Change.WORSE: "🔴"}
 
 
-def differences(it: Against) -> tuple[Contrast, ...]:
+def differences(against: Against) -> tuple[Contrast, ...]:
     """The rows that differ beyond the noise."""
-    return tuple(row for row in it.rows if row.change in _MARKS)
+    return tuple(row for row in against.rows if row.change in _MARKS)
 
 
 def render_comparison(found: Comparison, console: Console) -> None:
@@ -53,13 +53,13 @@ def comparison_md(found: Comparison) -> str:
     return "\n".join([*lines, ""])
 
 
-def against_md(it: Against, found: Comparison) -> list[str]:
+def against_md(against: Against, found: Comparison) -> list[str]:
     """One design against the base: what was won or lost, what differs, and in a fold what does not."""
-    lines = [f"**{escape_md(said, 600)}**", ""] if (said := advice(it, found.base, found.profile)) else []
-    lines += [*(f"- {escape_md(line, 600)}" for line in _gates(it, found)), ""]
-    if told := differences(it):
+    lines = [f"**{escape_md(said, 600)}**", ""] if (said := advice(against, found.base, found.profile)) else []
+    lines += [*(f"- {escape_md(line, 600)}" for line in _gates(against, found)), ""]
+    if told := differences(against):
         lines += [*_table(told), ""]
-    if rest := [row for row in it.rows if row not in told]:
+    if rest := [row for row in against.rows if row not in told]:
         lines += ["<details><summary>Within the noise, or not measured on both</summary>", ""]
         lines += [*_table(rest), "", "</details>", ""]
     return lines
@@ -92,9 +92,9 @@ def _cells(row: Contrast) -> tuple[str, str, str, str, str]:
     )
 
 
-def _gates(it: Against, found: Comparison) -> list[str]:
+def _gates(against: Against, found: Comparison) -> list[str]:
     """What became of gates and profiles, a line each."""
-    base, this = found.base, it.design
+    base, this = found.base, against.design
     lines = [f"{gate} fails, and did not before" for gate in this.failed if gate not in base.failed]
     lines += [f"{gate} no longer fails" for gate in base.failed if gate not in this.failed]
     for profile, stand in this.stands.items():

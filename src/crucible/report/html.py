@@ -109,13 +109,13 @@ def _cut(value: object, limit: int = 300) -> Markup:
 def _limits(fit: Fit) -> Table:
     rows = (
         (
-            it.axis,
-            it.limit,
-            interval(it.measure) if it.measure else "not measured",
-            standing.SIDES[it.result],
-            _room(it.margin),
+            limit.axis,
+            limit.limit,
+            interval(limit.measure) if limit.measure else "not measured",
+            standing.SIDES[limit.result],
+            _room(limit.margin),
         )
-        for it in fit.limits[: model.MOST_LINES]
+        for limit in fit.limits[: model.MOST_LINES]
     )
     columns = ("axis", "limit", "measured (lowest to highest)", "result", "room")
     return Table(f"Limits of {fit.profile}", columns, tuple(rows))
@@ -144,8 +144,8 @@ def _guesses(verdict: Verdict) -> Table:
 def _exchanged(seen: circumstances.Architecture) -> Table:
     """What the processes exchanged with each service."""
     rows: list[tuple[str, ...]] = [
-        (it.process, it.service, it.peak, it.round_trips, it.per_request, it.bytes_out, it.bytes_in)
-        for it in seen.edges
+        (edge.process, edge.service, edge.peak, edge.round_trips, edge.per_request, edge.bytes_out, edge.bytes_in)
+        for edge in seen.edges
     ]
     rows += [("–", name, "no traffic", "0", "0", "–", "–") for name in seen.silent]
     rows = rows or [("–", "no service is used", *["–"] * 5)]

@@ -60,12 +60,12 @@ def _latency(profile: Profile, sent: Sequence[LoadBlock]) -> View:
     rows = (
         (
             str(index),
-            f"{it.requests:,}",
-            f"{it.unanswered:,}",
-            *(number(ms(it, share)) for share in (*shares, 100)),
-            "yes" if it.spoiled is None else f"no: {it.spoiled}",
+            f"{block.requests:,}",
+            f"{block.unanswered:,}",
+            *(number(ms(block, share)) for share in (*shares, 100)),
+            "yes" if block.spoiled is None else f"no: {block.spoiled}",
         )
-        for index, it in enumerate(sent, 1)
+        for index, block in enumerate(sent, 1)
     )
     what = f"{number(profile.rate)} requests per second, {profile.replicas} replicas"
     table = Table(f"Latency at {what}, for {profile.id}", columns, tuple(rows))
@@ -102,14 +102,14 @@ def rates(graded: Graded) -> tuple[View, ...]:
     columns = ("rate, 1/s", "requests", "no answer", "50 %, ms", "99 %, ms", "result")
     rows = (
         (
-            number(it.rate),
-            f"{it.requests:,}",
-            f"{it.unanswered:,}",
-            number(ms(it, 50)),
-            number(ms(it, 99)),
-            f"{kind}: {it.spoiled}" if it.spoiled else kind,
+            number(block.rate),
+            f"{block.requests:,}",
+            f"{block.unanswered:,}",
+            number(ms(block, 50)),
+            number(ms(block, 99)),
+            f"{kind}: {block.spoiled}" if block.spoiled else kind,
         )
-        for it, kind in zip(sent, kinds, strict=True)
+        for block, kind in zip(sent, kinds, strict=True)
     )
     table = Table("Every rate that was offered", columns, tuple(rows))
     return (View("", "Latency, 99th percentile, at each offered rate", to_json(figure), 340, (table,)),)

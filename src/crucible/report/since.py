@@ -49,7 +49,7 @@ def _counted(before: Verdict, now: Verdict, manifest: Manifest) -> list[str]:
     counted = {axis.id for axis in manifest.axes if axis.steadiness == "counted"}
     was = {measure.axis: measure for measure in before.positions if measure.axis in counted}
     return [
-        f"{code_md(it.axis)}: {interval(was[it.axis])} before, {interval(it)} now"
-        for it in now.positions
-        if it.axis in was and (it.high < was[it.axis].low or was[it.axis].high < it.low)
+        f"{code_md(found.axis)}: {interval(was[found.axis])} before, {interval(found)} now"
+        for found in now.positions
+        if found.axis in was and (found.high < was[found.axis].low or was[found.axis].high < found.low)
     ]

@@ -113,18 +113,18 @@ def businesses(graded: Graded) -> tuple[Business, ...]:
 def predictions(verdict: Verdict) -> tuple[Guess, ...]:
     """What crucible.yaml predicted, beside what was measured."""
 
-    def result(it: Prediction) -> str:
-        if it.measured is None or it.met is None:
+    def result(guess: Prediction) -> str:
+        if guess.measured is None or guess.met is None:
             return "not measured"
-        if it.met:
+        if guess.met:
             return "about right"
-        low, high = sorted((abs(it.predicted), abs(it.measured.value)))
-        how = "higher" if it.measured.value > it.predicted else "lower"
+        low, high = sorted((abs(guess.predicted), abs(guess.measured.value)))
+        how = "higher" if guess.measured.value > guess.predicted else "lower"
         return f"{how} by a factor of {number(high / low)}" if low > 0 else how
 
     return tuple(
-        Guess(it.axis, number(it.predicted), interval(it.measured) if it.measured else "–", result(it))
-        for it in verdict.predictions[:MOST_LINES]
+        Guess(guess.axis, number(guess.predicted), interval(guess.measured) if guess.measured else "–", result(guess))
+        for guess in verdict.predictions[:MOST_LINES]
     )
 
 
@@ -172,13 +172,14 @@ def picture(graded: Graded) -> tuple[Point, ...]:
 
 def knee(verdict: Verdict) -> str:
     """Which rate the design holds, in a sentence; empty where a quick grade did not look."""
-    it = verdict.knee
-    if it is None:
+    bracket = verdict.knee
+    if bracket is None:
         return ""
-    asked = f"with a 99th percentile of at most {number(it.p99_ms)} ms"
-    if it.failed is None:
-        return f"It held {number(it.held)} requests per second {asked}; how many more is open: {it.why}"
-    return f"It held {number(it.held)} requests per second {asked}, and not {number(it.failed)}: there {it.why}"
+    asked = f"with a 99th percentile of at most {number(bracket.p99_ms)} ms"
+    if bracket.failed is None:
+        return f"It held {number(bracket.held)} requests per second {asked}; how many more is open: {bracket.why}"
+    held = f"It held {number(bracket.held)} requests per second {asked}"
+    return f"{held}, and not {number(bracket.failed)}: there {bracket.why}"
 
 
 def _rank(ranked: Sequence[Ranked], fits: bool) -> str:

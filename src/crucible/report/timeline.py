@@ -98,8 +98,8 @@ def _add_spans(figure: go.Figure, name: str, spans: Sequence[tuple[str, int, int
 
 def _events(recordings: Iterable[Recording]) -> tuple[FaultEvent, ...]:
     """Each once, although scenarios that ran side by side saw the same ones."""
-    them = {(it.kind, it.subject, it.at_ns): it for recording in recordings for it in recording.events}
-    return tuple(sorted(them.values(), key=lambda it: it.at_ns)[:MOST_EVENTS])
+    events = {(it.kind, it.subject, it.at_ns): it for recording in recordings for it in recording.events}
+    return tuple(sorted(events.values(), key=lambda it: it.at_ns)[:MOST_EVENTS])
 
 
 def _event(event: FaultEvent) -> str:
@@ -121,12 +121,12 @@ def _took_ms(op: Op) -> float:
 
 
 def _of_scenarios(recordings: Sequence[Recording], replicas: str) -> Table:
-    def row(it: Recording) -> tuple[str, ...]:
-        took = [_took_ms(op) for op in it.ops]
-        counts = (sum(op.result is result for op in it.ops) for result in _RESULTS)
+    def row(recording: Recording) -> tuple[str, ...]:
+        took = [_took_ms(op) for op in recording.ops]
+        counts = (sum(op.result is result for op in recording.ops) for result in _RESULTS)
         return (
-            it.scenario, f"{it.started_ns / 1e9:.2f}", f"{it.ended_ns / 1e9:.2f}", f"{len(it.ops):,}",
-            *(f"{count:,}" for count in counts),
+            recording.scenario, f"{recording.started_ns / 1e9:.2f}", f"{recording.ended_ns / 1e9:.2f}",
+            f"{len(recording.ops):,}", *(f"{count:,}" for count in counts),
             number(median(took)) if took else "–", number(max(took)) if took else "–",
         )  # fmt: skip
 
@@ -138,15 +138,15 @@ def _of_scenarios(recordings: Sequence[Recording], replicas: str) -> Table:
 def _of_events(events: Sequence[FaultEvent], replicas: str) -> Table:
     rows = (
         (
-            plain(model.words(it.kind), 30),
-            plain(it.subject, 30),
-            f"{it.at_ns / 1e9:.2f}",
-            f"{it.until_ns / 1e9:.2f}" if it.until_ns is not None else "–",
+            plain(model.words(event.kind), 30),
+            plain(event.subject, 30),
+            f"{event.at_ns / 1e9:.2f}",
+            f"{event.until_ns / 1e9:.2f}" if event.until_ns is not None else "–",
             plain(
-                ", ".join(f"{model.words(name)} {_value(value)}" for name, value in list(it.detail.items())[:6]), 160
+                ", ".join(f"{model.words(name)} {_value(value)}" for name, value in list(event.detail.items())[:6]), 160
             ),
         )
-        for it in events
+        for event in events
     )
     return Table(f"Faults and mishaps, {replicas}", ("what", "whom", "from, s", "to, s", "proof"), tuple(rows))
 
@@ -158,14 +158,14 @@ def _value(value: JsonValue) -> str:
 def _of_load(sent: Sequence[LoadBlock], replicas: str) -> Table:
     rows = (
         (
-            f"{it.started_ns / 1e9:.2f}",
-            f"{it.ended_ns / 1e9:.2f}",
-            number(it.rate),
-            f"{it.requests:,}",
-            f"{it.unanswered:,}",
-            number(ms(it, 99)),
+            f"{block.started_ns / 1e9:.2f}",
+            f"{block.ended_ns / 1e9:.2f}",
+            number(block.rate),
+            f"{block.requests:,}",
+            f"{block.unanswered:,}",
+            number(ms(block, 99)),
         )
-        for it in sent
+        for block in sent
     )
     columns = ("from, s", "to, s", "rate, 1/s", "requests", "no answer", "99 %, ms")
     return Table(f"Blocks of load, {replicas}", columns, tuple(rows))
