@@ -37,7 +37,7 @@ def broker(folder: Path) -> Iterator[Server]:
 def attached(broker: Server, **more: str) -> Source:
     """What an environment would name, of the node that the tests started."""
     listener, management, metrics = broker.ports[:3]
-    user, password = broker._admin  # type: ignore[attr-defined]
+    user, password = broker._api.admin  # type: ignore[attr-defined]
     url = f"amqp://{user}:{password}@127.0.0.1:{listener}?management_port={management}&metrics_port={metrics}"
     return locate("rabbitmq", {"CRUCIBLE_RABBITMQ_URL": url} | more)
 

@@ -16,7 +16,7 @@ from support.solutions import temporary_folder
 from crucible.check import NotCausedError
 from crucible.errors import CrucibleError
 from crucible.services import SERVICES, Server, locate
-from crucible.services.s3 import _operation
+from crucible.services.s3_log import operation
 
 NOWHERE = {"PATH": "", "HOME": ""}
 """An environment in which only what is installed beside Crucible is found."""
@@ -139,4 +139,4 @@ def test_an_attached_one_that_cannot_be_used_says_why(url: str, said: str, folde
 
 @given(st.sampled_from(["GET", "HEAD", "PUT", "POST", "DELETE"]), st.text())
 def test_any_request_has_a_name(verb: str, target: str) -> None:
-    assert _operation(verb, "/" + target.replace("\n", "")).isalnum()
+    assert operation(verb, "/" + target.replace("\n", "")).isalnum()

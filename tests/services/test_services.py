@@ -28,7 +28,7 @@ from crucible import services
 from crucible.check import NotCausedError
 from crucible.errors import CrucibleError, Fault
 from crucible.processes.child import Child, wait_until
-from crucible.services import SERVICES, Server, locate
+from crucible.services import SERVICES, Server, locate, postgres_cluster
 from crucible.services import postgres as postgres_module
 from crucible.services import redis as redis_module
 from crucible.services.base import clients_of
@@ -190,7 +190,7 @@ def test_a_server_that_ends_at_once_is_told_with_its_log(folder: Path) -> None:
     assert told.value.fault is Fault.CRUCIBLE
 
 
-MODULES = {"postgres": (postgres_module, "CRUCIBLE_POSTGRES_URL"), "redis": (redis_module, "CRUCIBLE_REDIS_URL")}
+MODULES = {"postgres": (postgres_cluster, "CRUCIBLE_POSTGRES_URL"), "redis": (redis_module, "CRUCIBLE_REDIS_URL")}
 
 
 def without_embedded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -420,9 +420,9 @@ def test_the_shared_memory_of_a_postgres_that_was_killed_is_given_back(folder: P
         (first,) = made_by(server, before)
         server.crash()
         assert first in segments()
-        postgres_module.release(place)
+        postgres_cluster.release(place)
         assert first not in segments()
-        postgres_module.release(place)  # a second time does nothing
+        postgres_cluster.release(place)  # a second time does nothing
         server.restart()
         (second,) = made_by(server, before)
         server.crash()

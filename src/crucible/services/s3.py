@@ -16,7 +16,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from crucible.check import NotCausedError
 from crucible.errors import CrucibleError, Fault
@@ -24,17 +24,12 @@ from crucible.processes.child import Child, wait_until
 from crucible.processes.ports import free_port
 from crucible.services import container
 from crucible.services.base import Server, Service, Source, Upstream, attached, clients_of, on_path, own, reachable
+from crucible.services.s3_log import asked_of_moto, asked_of_versity
 
 START_S = 20.0
 PORT = 7070
 REGION = "us-east-1"
 MODULE = "github.com/versity/versitygw/cmd/versitygw"
-VERSITY = re.compile(r"^\S+ \S+ \[[^]]*\] \S+ \S+ \S+ s3_(\w+) ", re.MULTILINE)
-"""A line of versitygw's access log, which names the operation."""
-OTHERWISE = {"ListAllMyBuckets": "ListBuckets"}
-"""Names of its that are not the API's."""
-MOTO = re.compile(r'"(?:\x1b\[[\d;]*m)*(GET|HEAD|PUT|POST|DELETE) (\S+) HTTP/', re.MULTILINE)
-"""A line of the log of moto's server, which names the request."""
 
 
 def _locate(environ: Mapping[str, str]) -> Source | None:
@@ -140,7 +135,7 @@ class _S3:
 
     def _asked(self, log: str) -> list[str]:
         """The operation of each request in `log`, by its name in the API."""
-        return [OTHERWISE.get(name, name) for name in VERSITY.findall(log)]
+        return asked_of_versity(log)
 
     def _client(self, host: str = "", port: int = 0) -> Any:
         import boto3
@@ -248,7 +243,7 @@ class _Moto(_Started):
         return (self._folder / "server.log").read_text(errors="replace")
 
     def _asked(self, log: str) -> list[str]:
-        return [_operation(verb, target) for verb, target in MOTO.findall(log)]
+        return asked_of_moto(log)
 
     def crash(self) -> None:
         raise NotCausedError("moto's server keeps objects in memory, which a crash would lose; S3 keeps them")
@@ -300,28 +295,6 @@ class _Attached(_S3):
         with suppress(BotoCoreError, ClientError):  # a server that is gone keeps nothing
             self.wipe()
             self._client().delete_bucket(Bucket=self._bucket)
-
-
-def _operation(verb: str, target: str) -> str:
-    """The name of an operation by its request (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations.html).
-
-    A copy is a PutObject here, since only a header tells it apart; it costs the same.
-    """
-    parts = urlsplit(target)
-    query = parse_qs(parts.query, keep_blank_values=True)
-    _, _, key = parts.path.lstrip("/").partition("/")
-    if "uploads" in query:
-        return "CreateMultipartUpload" if verb == "POST" else "ListMultipartUploads"
-    if "uploadId" in query:
-        named = {"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload"}
-        return named.get(verb, "ListParts")
-    if key:
-        return {"POST": "PostObject"}.get(verb, f"{verb.capitalize()}Object")
-    if verb == "GET" and parts.path.strip("/"):
-        return "ListObjectsV2" if "list-type" in query else "ListObjects"
-    if verb == "POST" and "delete" in query:
-        return "DeleteObjects"
-    return {"GET": "ListBuckets", "PUT": "CreateBucket"}.get(verb, f"{verb.capitalize()}Bucket")
 
 
 def _unusable(source: Source, what: str) -> CrucibleError:
