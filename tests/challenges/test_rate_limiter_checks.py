@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue
 from support import evidence_builder as build
+from support import flawed_limiters as flawed
 from support import limiters
 from support.limiters import HonestLimiter
 
@@ -79,29 +80,28 @@ GOOD: dict[str, Design] = {
     "has a heap that warms up": Design(lambda lab: limiters.WarmsUp()),
     "loses its window with its process": Design(lambda lab: limiters.LosesItsWindowWithItsProcess()),
 }
-FOR_20_S = Design(lambda lab: limiters.GivesUpOnAFarStore(lab, 200, for_s=20))
 BAD: dict[str, list[Design]] = {
-    "RL-1": [Design(lambda lab: limiters.LimitsNothingMuch())],
-    "RL-2": [Design(lambda lab: limiters.ExtendsTheWindow())],
-    "RL-3": [Design(lambda lab: limiters.RacyLimiter())],
-    "RL-4": [Design(lambda lab: limiters.ConsumesWhatItRefuses())],
-    "RL-5": [Design(lambda lab: limiters.HintsAtTheWholeWindow()), Design(lambda lab: limiters.HintsTooShort())],
-    "RL-6": [Design(lambda lab: limiters.CountsAllKeysTogether())],
-    "RL-7": [Design(lambda lab: limiters.ExtendsTheWindow())],
-    "RL-8": [Design(lambda lab: limiters.CachesLimits())],
+    "RL-1": [Design(lambda lab: flawed.LimitsNothingMuch())],
+    "RL-2": [Design(lambda lab: flawed.ExtendsTheWindow())],
+    "RL-3": [Design(lambda lab: flawed.RacyLimiter())],
+    "RL-4": [Design(lambda lab: flawed.ConsumesWhatItRefuses())],
+    "RL-5": [Design(lambda lab: flawed.HintsAtTheWholeWindow()), Design(lambda lab: flawed.HintsTooShort())],
+    "RL-6": [Design(lambda lab: flawed.CountsAllKeysTogether())],
+    "RL-7": [Design(lambda lab: flawed.ExtendsTheWindow())],
+    "RL-8": [Design(lambda lab: flawed.CachesLimits())],
     "RL-10": [
         Design(lambda lab: limiters.FailsOpen()),
         Design(lambda lab: limiters.FailsOpen(), declares="fail-closed"),
         Design(lambda lab: limiters.FailsOpen(), declares="local"),
         Design(lambda lab: HonestLimiter(), declares="fail-open"),
         Design(lambda lab: limiters.DecidesAloneMeanwhile()),
-        Design(lambda lab: limiters.HangsWithItsStore()),
-        Design(lambda lab: limiters.NeverComesBack()),
+        Design(lambda lab: flawed.HangsWithItsStore()),
+        Design(lambda lab: flawed.NeverComesBack()),
     ],
-    "RL-11": [Design(lambda lab: limiters.KeepsEveryKey()), Design(lambda lab: limiters.KeepsEveryKeyInTheProcess())],
-    "RL-12": [Design(lambda lab: limiters.SaysWhatThisReplicaSaw())],
-    "RL-13": [Design(lambda lab: limiters.ConsumesOnBadInput())],
-    "RL-14": [Design(lambda lab: limiters.BlocksKeysThatACrashMet())],
+    "RL-11": [Design(lambda lab: flawed.KeepsEveryKey()), Design(lambda lab: flawed.KeepsEveryKeyInTheProcess())],
+    "RL-12": [Design(lambda lab: flawed.SaysWhatThisReplicaSaw())],
+    "RL-13": [Design(lambda lab: flawed.ConsumesOnBadInput())],
+    "RL-14": [Design(lambda lab: flawed.BlocksKeysThatACrashMet())],
 }
 MEASURED = {"RL-9"}
 """Checks that no design fails: what they measure is a business's to judge."""
@@ -158,7 +158,7 @@ def sentence(check: str, limiter: HonestLimiter) -> str:
 
 
 def test_what_is_said_of_a_race() -> None:
-    assert sentence("RL-3", limiters.RacyLimiter()) == (
+    assert sentence("RL-3", flawed.RacyLimiter()) == (
         "with limit 29, 36 units were certainly allowed within 0.05 s; "
         "with limit 37, 48 units were certainly allowed within 0.05 s; "
         "with limit 53, 60 units were certainly allowed within 0.06 s"
@@ -166,52 +166,50 @@ def test_what_is_said_of_a_race() -> None:
 
 
 def test_what_is_said_of_a_cost_that_is_taken_in_part() -> None:
-    assert sentence("RL-4", limiters.ConsumesWhatItRefuses()) == (
+    assert sentence("RL-4", flawed.ConsumesWhatItRefuses()) == (
         "what was refused consumed: on 4 of 4 keys with limit 10 a refused cost kept out a later one that fits "
         "and that a key without the refusal let through"
     )
 
 
 def test_what_is_said_of_a_cost_above_the_limit() -> None:
-    assert sentence("RL-4", limiters.AllowsAnyCost()) == "a cost of 11 was allowed on 4 of 4 keys with limit 10"
+    assert sentence("RL-4", flawed.AllowsAnyCost()) == "a cost of 11 was allowed on 4 of 4 keys with limit 10"
 
 
 def test_a_race_of_mixed_costs_convicts_too() -> None:
-    assert "units were certainly allowed within" in sentence("RL-4", limiters.RacyLimiter())
+    assert "units were certainly allowed within" in sentence("RL-4", flawed.RacyLimiter())
 
 
 def test_what_is_said_of_one_counter_for_all_keys() -> None:
-    assert sentence("RL-6", limiters.CountsAllKeysTogether()) == (
+    assert sentence("RL-6", flawed.CountsAllKeysTogether()) == (
         "8 of 8 fresh keys beside a full one were refused twice, although nothing had ever been allowed on them"
     )
 
 
 def test_a_key_that_refuses_from_the_start_is_as_full_as_any() -> None:
-    assert sentence("RL-6", limiters.RefusesEverything()).startswith(
+    assert sentence("RL-6", flawed.RefusesEverything()).startswith(
         "8 of 8 fresh keys beside a full one were refused twice"
     )
 
 
 def test_what_is_said_of_keys_that_are_cut_short() -> None:
-    assert sentence("RL-6", limiters.CutsKeysShort()).startswith(
-        "1 of 8 fresh keys beside a full one was refused twice"
-    )
+    assert sentence("RL-6", flawed.CutsKeysShort()).startswith("1 of 8 fresh keys beside a full one was refused twice")
 
 
 def test_what_is_said_of_refusals_that_extend_the_window() -> None:
-    assert sentence("RL-7", limiters.ExtendsTheWindow()) == (
+    assert sentence("RL-7", flawed.ExtendsTheWindow()) == (
         "only 47.6 % of 252 requests were answered as they should: 132 were refused although the limit was not used up"
     )
 
 
 def test_what_is_said_of_bad_input_that_consumes() -> None:
-    assert sentence("RL-13", limiters.ConsumesOnBadInput()) == (
+    assert sentence("RL-13", flawed.ConsumesOnBadInput()) == (
         "malformed requests took effect: a key that they named admitted 0 units, an untouched one 6"
     )
 
 
 def test_what_is_said_of_bad_input_that_kills() -> None:
-    assert sentence("RL-13", limiters.DiesOnBadInput()) == (
+    assert sentence("RL-13", flawed.DiesOnBadInput()) == (
         "a body that is not JSON ended the process web.0; "
         "in all 2 of 2 kinds of bad input were not refused as they should be"
     )
@@ -219,12 +217,12 @@ def test_what_is_said_of_bad_input_that_kills() -> None:
 
 @pytest.mark.parametrize("check", ["RL-3", "RL-4", "RL-13"])
 def test_refusing_everything_shows_nothing(check: str) -> None:
-    seen = watch_all(check, Design(lambda lab: limiters.RefusesEverything()))
+    seen = watch_all(check, Design(lambda lab: flawed.RefusesEverything()))
     assert judge(check, seen).outcome is Outcome.INCONCLUSIVE
 
 
 def test_refusing_everything_is_no_answer_under_overload() -> None:
-    assert "were refused although the limit was not used up" in sentence("RL-7", limiters.RefusesEverything())
+    assert "were refused although the limit was not used up" in sentence("RL-7", flawed.RefusesEverything())
 
 
 def test_two_counters_show_in_the_long_run_and_are_no_miss() -> None:
@@ -240,7 +238,7 @@ def test_two_counters_show_in_the_long_run_and_are_no_miss() -> None:
 
 @pytest.mark.parametrize("status", [200, 503])
 def test_a_far_store_does_not_hide_a_race(status: int) -> None:
-    seen = watch("race", Design(lambda lab: limiters.RacesOnANearStore(lab, status)))
+    seen = watch("race", Design(lambda lab: flawed.RacesOnANearStore(lab, status)))
     assert judge("RL-3", seen).outcome is Outcome.FAIL
     assert judge("RL-4", seen).outcome is Outcome.FAIL
 
@@ -274,7 +272,7 @@ def test_one_counter_for_all_keys_is_caught_whatever_came_before() -> None:
     order = [scenario.id for scenario in SUITE.scenarios if scenario.phase in ("contact", "race")]
     assert order == ["contact", "neighbours", "race"]
     for seed in range(20):
-        lab = MemoryLab(limiters.CountsTogetherWhileItLasts())
+        lab = MemoryLab(flawed.CountsTogetherWhileItLasts())
 
         async def observe(lab: MemoryLab = lab, seed: int = seed) -> None:
             await SCENARIOS["contact"].observe(lab, Random(seed))
@@ -301,7 +299,7 @@ class CannotBeCrashed(MemoryLab):
 
 
 def test_a_race_is_not_taken_for_a_limit_that_did_not_change() -> None:
-    class SeesNothingForAWhile(limiters.RacyLimiter):
+    class SeesNothingForAWhile(flawed.RacyLimiter):
         def counts(self, granted_ns: int, now_ns: int, window_ns: int) -> bool:
             return now_ns - window_ns <= granted_ns <= now_ns - 30 * MS
 
@@ -320,7 +318,7 @@ def test_a_crash_that_cannot_be_caused_is_no_pass() -> None:
 
 
 def test_a_design_that_cannot_be_crashed_is_accused_of_what_else_it_does() -> None:
-    seen = watch_all("RL-10", Design(lambda lab: limiters.HangsWithItsStore()), lab=CannotBeCrashed)
+    seen = watch_all("RL-10", Design(lambda lab: flawed.HangsWithItsStore()), lab=CannotBeCrashed)
     assert judge("RL-10", seen).outcome is Outcome.FAIL
 
 
@@ -344,8 +342,8 @@ def test_what_a_crash_costs_is_told_apart() -> None:
 # ---------------------------------------------------------------- by hand
 
 
-def answer(name: str, key: str, status: int | None, sent_ns: int, received_ns: int, cost: int = 1) -> Op:
-    request = Request("POST", "/v1/check", {"key": key, "cost": cost})
+def answer(name: str, key: str, status: int | None, sent_ns: int, received_ns: int) -> Op:
+    request = Request("POST", "/v1/check", {"key": key, "cost": 1})
     known = {200: (Result.OK, {"allowed": True}), 429: (Result.REFUSED, {"allowed": False})}
     result, reply = known.get(status or 0, (Result.UNKNOWN, {}))
     error = None if status in known else "timed out after 5 s" if status is None else f"status {status}"
@@ -487,7 +485,7 @@ def test_a_race_with_too_many_lost_answers_is_repeated_on_a_fresh_key() -> None:
     sizes = [len(honest.named(f"race/{n}")) // (5 * n) for n in (29, 37, 53)]
     assert max(sizes) > 1
     assert judge("RL-3", honest).outcome is Outcome.PASS
-    assert judge("RL-3", watch("race", Design(lambda lab: limiters.RacesAndFails()))).outcome is Outcome.FAIL
+    assert judge("RL-3", watch("race", Design(lambda lab: flawed.RacesAndFails()))).outcome is Outcome.FAIL
 
 
 def test_an_earlier_try_that_was_violated_counts() -> None:
@@ -511,7 +509,7 @@ def test_losing_answers_never_acquits_a_repeated_race(seed: int, share: float, h
 
 @cache
 def watch_once() -> History:
-    return watch("race", Design(lambda lab: limiters.RacesAndFails()))
+    return watch("race", Design(lambda lab: flawed.RacesAndFails()))
 
 
 @pytest.mark.parametrize("check", BAD)
@@ -587,8 +585,8 @@ def test_losing_answers_makes_no_design_fit(name: str, seed: int, share: float, 
     """In the scenarios as in the load, whose slowest answers are the first to be lost."""
     honest, rng = graded(name), Random(seed)
     recordings = tuple(
-        replace(it, ops=tuple(lose(op, how) if rng.random() < share**3 else op for op in it.ops))
-        for it in honest.own.recordings
+        replace(recording, ops=tuple(lose(op, how) if rng.random() < share**3 else op for op in recording.ops))
+        for recording in honest.own.recordings
     )
     load = tuple(_lose_slowest(block, lost**3) for block in honest.own.load)
     found = profiles(build.changed(honest, recordings=recordings, load=load))

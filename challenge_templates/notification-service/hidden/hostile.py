@@ -54,8 +54,7 @@ def judge_bad_input(history: History) -> Finding:
     tries = history.named("bad")
     effects = []
     if delivered := sum(handed(attempt, "to").startswith(RECIPIENT) for attempt in history.attempts):
-        what = f"{delivered} malformed notifications were delivered"
-        effects.append(Effect(Outcome.FAIL, what, tries[-1:]))
+        effects.append(Effect(Outcome.FAIL, f"{delivered} malformed notifications were delivered", tries[-1:]))
     after = {op.target for op in history.named(AFTER) if accepted(op)}
     if len(after) < len({op.target for op in tries}):
         effects.append(Effect(Outcome.INCONCLUSIVE, "a replica accepted nothing afterwards"))

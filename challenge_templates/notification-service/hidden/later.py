@@ -121,10 +121,9 @@ def judge_withdrawn(history: History) -> Finding:
     late_outs = []
     for key, ops in told.ops.items():
         user = preferences(asked(ops[0], "user"))
-        if user in out and ops[0].name != BACK:
-            until_ns = back[user].sent_ns if user in back else None
-            if _begun(told, key, out[user].received_ns, until_ns):
-                late_outs.append(ops[0])
+        until_ns = back[user].sent_ns if user in back else None
+        if user in out and ops[0].name != BACK and _begun(told, key, out[user].received_ns, until_ns):
+            late_outs.append(ops[0])
     wrong = [*late_cancels, *late_outs]
     returned = [key for key, ops in told.ops.items() if ops[0].name == BACK and any(map(accepted, ops))]
     arrived = [key for key in returned if any(attempt.effect for attempt in told.attempts.get(key, []))]

@@ -8,7 +8,7 @@ BACKLOG, IN_FLIGHT = 50, 8
 AWAY_S, AWAY_PER_S = 1.5, 20
 """How long a service is away, and what is asked for meanwhile."""
 FOR_SURE = "crashes"
-"""How that is labelled which is asked again after all strikes."""
+"""The label of what is asked again after all strikes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,10 @@ class Met:
 
 @dataclass(frozen=True, slots=True)
 class KilledInCall:
-    """That a process was killed which called the provider, by the number of the call."""
+    """Whose call was unanswered when it was killed, or was not, by the number of the call."""
 
     caller: str
     unanswered: bool
-    """Whether the call was in the middle then."""
 
 
 @dataclass(frozen=True, slots=True)
