@@ -5,7 +5,7 @@
 # told that it is there. Programs are looked for with `program`, which sees files on the PATH only.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/crucible-ci
+cache=${XDG_CACHE_HOME:-${HOME:-}/.cache}/crucible-ci
 
 # program NAME...: whether one of these is a program on the PATH.
 program() {
@@ -28,10 +28,12 @@ have() {
   hash -r
 }
 
-# apt_install PACKAGE...: install packages of Debian's.
+# apt_install PACKAGE...: install packages of Debian's. A machine that has just started may hold apt's lock for minutes, for
+# updates of its own.
 apt_install() {
-  apt-get update --quiet
-  apt-get install --quiet --yes --no-install-recommends "$@"
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get --quiet --option DPkg::Lock::Timeout=600)
+  "${apt[@]}" update
+  "${apt[@]}" install --yes --no-install-recommends "$@"
 }
 
 # ensure_firewall: make sure of iptables where it could be used. With it the tests see a solution kept from attached services, and
