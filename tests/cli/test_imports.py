@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.machine
+
 HEAVY = frozenset(
     {
         "asyncio", "boto3", "crucible.evidence", "github", "httptools", "jinja2", "locust", "multiprocessing", "pika",
@@ -19,8 +21,6 @@ def test_a_command_line_loads_nothing_heavy_before_a_command_runs(program: str, 
     script = f"""
 import sys
 from {program} import main
-
-pytestmark = pytest.mark.machine
 try:
     if {arguments}:
         main({arguments})

@@ -211,17 +211,19 @@ def test_a_reset_leaves_nothing_known() -> None:
 
 
 def test_a_server_that_hangs_is_waited_for_no_longer_than_asked() -> None:
-    done = threading.Event()
+    done, given_up = threading.Event(), threading.Event()
 
     def hangs(connection: socket.socket) -> None:
         hear(connection)
-        done.wait(10)
+        done.wait(60)
+        given_up.set()
 
     begun = time.monotonic()
     reply = once(hangs, timeout_s=0.2)
+    assert not given_up.is_set()  # the server is waiting still
     done.set()
     assert reply.error == "no answer within 0.2 s"
-    assert 0.2 <= time.monotonic() - begun < 3
+    assert time.monotonic() - begun >= 0.2
 
 
 def test_a_drip_of_bytes_is_no_answer() -> None:
