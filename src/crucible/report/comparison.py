@@ -28,28 +28,28 @@ def differences(against: Against) -> tuple[Contrast, ...]:
 
 def render_comparison(found: Comparison, console: Console) -> None:
     """Print it."""
-    for it in found.others:
-        heading(f"{it.design.name}, compared with {found.base.name}, for {found.profile}", console)
-        if told := differences(it):
+    for against in found.others:
+        heading(f"{against.design.name}, compared with {found.base.name}, for {found.profile}", console)
+        if told := differences(against):
             rows = columns("axis", "base", "this", "this / base", "noise", "", header=True)
             for row in told:
                 rows.add_row(*(cell(text, _STYLES[row.change]) for text in (*_cells(row), _WORDS[row.change])))
             console.print(Padding(rows, (0, 0, 0, 2)))
         for change in (Change.NOISE, Change.UNKNOWN):
-            if names := ", ".join(plain(row.axis, 40) for row in it.rows if row.change is change):
+            if names := ", ".join(plain(row.axis, 40) for row in against.rows if row.change is change):
                 console.print(Text(f"{_WORDS[change]}: {names}", style="dim"))
-        for line in _gates(it, found):
+        for line in _gates(against, found):
             console.print(Text(plain(line, 600)))
-        if said := advice(it, found.base, found.profile):
+        if said := advice(against, found.base, found.profile):
             console.print(Text(plain(said, 600), style="bold"))
 
 
 def comparison_md(found: Comparison) -> str:
     """It as Markdown; whatever the designs said appears escaped."""
     lines: list[str] = []
-    for it in found.others:
-        lines += [f"### {escape_md(it.design.name)}, compared with {escape_md(found.base.name)}", ""]
-        lines += against_md(it, found)
+    for against in found.others:
+        lines += [f"### {escape_md(against.design.name)}, compared with {escape_md(found.base.name)}", ""]
+        lines += against_md(against, found)
     return "\n".join([*lines, ""])
 
 

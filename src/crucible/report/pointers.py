@@ -97,10 +97,10 @@ def _profile(verdict: Verdict, line: LineOf) -> Iterator[Pointer]:
 
 
 def _predictions(verdict: Verdict, line: LineOf) -> Iterator[Pointer]:
-    for it in verdict.predictions:
-        if it.measured is not None and it.met is False:
-            what = f"{number(it.predicted)} was predicted, and {interval(it.measured)} was measured"
-            yield Pointer("notice", f"Prediction of {it.axis}", what, line(("predictions", it.axis)))
+    for guess in verdict.predictions:
+        if guess.measured is not None and guess.met is False:
+            what = f"{number(guess.predicted)} was predicted, and {interval(guess.measured)} was measured"
+            yield Pointer("notice", f"Prediction of {guess.axis}", what, line(("predictions", guess.axis)))
 
 
 def _idle(evidence: Evidence, line: LineOf) -> Iterator[Pointer]:

@@ -45,13 +45,13 @@ def render_terminal(graded: Graded, console: Console) -> None:
 
 def render_matrices(found: Verified, console: Console) -> None:
     """Print what holds of a suite, what does not, and what is open."""
-    for it in found.tables:
-        heading(it.title, console)
-        table = columns(*it.header, header=True)
-        for row in it.rows:
+    for matrix in found.tables:
+        heading(matrix.title, console)
+        table = columns(*matrix.header, header=True)
+        for row in matrix.rows:
             table.add_row(*(cell(it) for it in row))
         fits = console.measure(table).minimum + 2 <= console.width
-        console.print(Padding(table if fits else _stacked(it), (0, 0, 0, 2)))
+        console.print(Padding(table if fits else _stacked(matrix), (0, 0, 0, 2)))
     for title, lines, style in (
         ("what is open", found.open, "yellow"),
         ("what does not hold", found.complaints, "bold red"),
@@ -207,8 +207,10 @@ def _architecture(evidence: Evidence, console: Console) -> None:
     processes = ", ".join(f"{plain(name, 40)} ×{count}" for name, count in seen.processes)
     console.print(Text(f"  grader → {seen.requests} requests → {processes}"))
     table = columns("process", "service", "peak", "trips", "per request", "sent", "received", header=True)
-    for it in seen.edges:
-        cells = (it.process, it.service, it.peak, it.round_trips, it.per_request, it.bytes_out, it.bytes_in)
+    for edge in seen.edges:
+        cells = (
+            edge.process, edge.service, edge.peak, edge.round_trips, edge.per_request, edge.bytes_out, edge.bytes_in
+        )  # fmt: skip
         table.add_row(*(cell(it) for it in cells))
     for name in seen.silent:
         table.add_row("–", cell(name), "no traffic", "0", "0", "–", "–")
