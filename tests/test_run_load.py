@@ -54,7 +54,7 @@ def offered(
 def test_blocks_say_what_was_offered_what_came_of_it_and_what_it_took(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "spoiled", lambda *_: None)  # this machine may be busy with other things
+    monkeypatch.setattr(blocks, "spoiled", lambda **_: None)  # this machine may be busy with other things
     evidence = offered(folder, LoadPlan((60.0,), 3, 1.0, ramp=False))
     assert [block.rate for block in evidence.own.load if block.spoiled is None] == [60] * 3
     for block in evidence.own.load:

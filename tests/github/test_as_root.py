@@ -102,6 +102,14 @@ def pipe(content: bytes) -> tuple[io.FileIO, int]:
     return io.FileIO(reading), writing
 
 
+def end_the_step(writing: int) -> None:
+    """Close the pipe, and wait until that has been noticed."""
+    os.close(writing)
+    for thread in threading.enumerate():
+        if thread.name == as_root.LISTENER:
+            thread.join(20)
+
+
 def test_an_environment_is_read_as_it_was_written_and_no_further() -> None:
     source = io.BytesIO(pack(ENVIRON) + b"rest")
     assert unpack(source) == ENVIRON
@@ -122,7 +130,7 @@ def test_the_grader_gets_the_environment_that_was_sent_and_the_arguments(
     source, alive = pipe(pack(ENVIRON | {"XDG_CACHE_HOME": "/c"}))
     with source:
         code = as_root.main(("grade", "--quick"), source, (sys.executable, "-E", "-c", SAYS_WHAT_IT_GETS))
-        os.close(alive)
+        end_the_step(alive)
     arguments, environ = json.loads(capfdbinary.readouterr().out)
     assert (code, arguments) == (0, ["grade", "--quick"])
     assert {name: environ[name] for name in (*ENVIRON, "XDG_CACHE_HOME")} == ENVIRON | {"XDG_CACHE_HOME": "/c"}
@@ -155,7 +163,7 @@ def test_a_grader_that_is_killed_is_told_by_its_signal() -> None:
     source, alive = pipe(pack({}))
     with source:
         assert as_root.main((), source, ("/bin/sh", "-c", "kill -9 $$")) == 128 + signal.SIGKILL
-        os.close(alive)
+        end_the_step(alive)
 
 
 @pytest.mark.machine

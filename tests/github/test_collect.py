@@ -85,7 +85,7 @@ def test_a_cohort_is_collected_with_its_first_and_its_latest_results(api: Api, t
     done = CliRunner().invoke(main, ["collect", "school", "--prefix", "limiter-", *places])
     assert done.exit_code == 0, done.output
     assert "4 repositories, 2 without a result" in done.output
-    rows = {it["repository"]: it for it in csv.DictReader((tmp_path / "c.csv").open())}
+    rows = {it["repository"]: it for it in csv.DictReader((tmp_path / "c.csv").read_text().splitlines())}
     ann = rows["school/limiter-ann"]
     assert (ann["outcome"], ann["fits"], ann["commit"]) == (FITS.outcome, "paid-quota", "1" * 40)
     assert (ann["before_outcome"], ann["before_fits"], ann["before_commit"]) == ("failed", "", "2" * 40)

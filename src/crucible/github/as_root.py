@@ -19,6 +19,10 @@ GRADER = (sys.executable, "-I", "-u", "-X", "utf8", "-m", "crucible.cli.main")
 """Isolated: the current folder is the learner's, and must not be able to replace one of Python's modules."""
 
 
+LISTENER = "end of the step"
+"""The thread that waits for it."""
+
+
 class Input(Protocol):
     def read(self, size: int, /) -> bytes | None: ...
 
@@ -60,7 +64,7 @@ def main(arguments: Sequence[str], source: Input, grader: Sequence[str] = GRADER
             pass
         child.send_signal(signal.SIGINT)
 
-    threading.Thread(target=interrupt_at_the_end, daemon=True).start()
+    threading.Thread(target=interrupt_at_the_end, name=LISTENER, daemon=True).start()
     code = child.wait()
     return code if code >= 0 else 128 - code
 
