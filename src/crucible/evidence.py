@@ -220,7 +220,7 @@ class LoadBlock:
     """CPU time that an echo of the grader's own took meanwhile, in microseconds: the machine's speed; 0 in evidence of
     an earlier version, and where it could not be seen."""
     spoiled: str | None = None
-    """What makes the block worthless, in words; such a block counts for nothing."""
+    """What makes its times worthless, in words; what it counted, such as round trips, counts all the same."""
 
     @property
     def seconds(self) -> float:
