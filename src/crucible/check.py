@@ -3,10 +3,12 @@
 A scenario never judges and a judge never touches anything: it is a pure function of a `History`.
 """
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from random import Random
 from typing import Literal, Protocol
 
@@ -66,7 +68,7 @@ class Finding:
     """Counters that say how much was looked at, such as `requests in flight at once`. Never empty on a pass."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class History:
     """What a judge sees: the recordings of its check's scenarios, as one."""
 
@@ -85,8 +87,17 @@ class History:
 
     def named(self, name: str) -> tuple[Op, ...]:
         """The operations labelled `name`, or `name/…`."""
-        below = f"{name}/"
-        return tuple(op for op in self.ops if op.name == name or op.name.startswith(below))
+        return self._by_label.get(name, ())
+
+    @cached_property
+    def _by_label(self) -> dict[str, tuple[Op, ...]]:
+        """Under each label, and under what stands before each of its slashes: judges ask for dozens of labels."""
+        found: dict[str, list[Op]] = defaultdict(list)
+        for op in self.ops:
+            parts = op.name.split("/")
+            for length in range(1, len(parts) + 1):
+                found["/".join(parts[:length])].append(op)
+        return {label: tuple(ops) for label, ops in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

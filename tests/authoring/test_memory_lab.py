@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from pydantic import JsonValue
 
-from crucible.authoring.memory_lab import EPOCH_NS, MS, MadeUp, MemoryLab, in_virtual_time, recorded
+from crucible.authoring.memory_lab import EPOCH_NS, MS, LateAnswer, MadeUp, MemoryLab, in_virtual_time, recorded
 from crucible.check import Call, Lab
 from crucible.evidence import Op, Result
 
@@ -26,10 +26,8 @@ class Notes(MadeUp):
             raise SystemExit
         return int(path.removeprefix("/")), {"target": target}
 
-    def without_store(
-        self, at_ns: int, target: str, method: str, path: str, text: str, fault: str
-    ) -> tuple[int | None, JsonValue, int]:
-        return (503, {"fault": fault}, 10) if path == "/200" else (None, None, 60_000)
+    def without_store(self, at_ns: int, target: str, method: str, path: str, text: str, *, fault: str) -> LateAnswer:
+        return LateAnswer(503, {"fault": fault}, 10) if path == "/200" else LateAnswer(None, None, 60_000)
 
     def store_crashed(self, service: str) -> None:
         self.lost.append(service)

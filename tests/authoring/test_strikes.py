@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from crucible.authoring.memory_lab import MS, MadeUp, MemoryLab, in_virtual_time
+from crucible.authoring.memory_lab import MS, LateAnswer, MadeUp, MemoryLab, in_virtual_time
 from crucible.authoring.strikes import (
     PATIENCE_S,
     Posting,
@@ -34,10 +34,8 @@ class Obliging(MadeUp):
 class Mute(MadeUp):
     """Never answers in time while its store is away."""
 
-    def without_store(
-        self, at_ns: int, target: str, method: str, path: str, text: str, fault: str
-    ) -> tuple[int | None, JsonValue, int]:
-        return None, None, 60_000
+    def without_store(self, at_ns: int, target: str, method: str, path: str, text: str, *, fault: str) -> LateAnswer:
+        return LateAnswer(None, None, 60_000)
 
 
 def run(work: Callable[[MemoryLab], Awaitable[None]], solution: MadeUp | None = None) -> MemoryLab:

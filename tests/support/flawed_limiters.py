@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 from support.limiters import FailsNowAndThen, GivesUpOnAFarStore, HonestLimiter
 
-from crucible.authoring.memory_lab import MS
+from crucible.authoring.memory_lab import MS, LateAnswer
 
 
 class RacyLimiter(HonestLimiter):
@@ -129,12 +129,10 @@ class CachesLimits(HonestLimiter):
 class HangsWithItsStore(HonestLimiter):
     """Has no timeout of its own."""
 
-    def without_store(
-        self, at_ns: int, target: str, method: str, path: str, text: str, fault: str
-    ) -> tuple[int | None, JsonValue, int]:
+    def without_store(self, at_ns: int, target: str, method: str, path: str, text: str, *, fault: str) -> LateAnswer:
         if fault == "refuse":
-            return super().without_store(at_ns, target, method, path, text, fault)
-        return None, None, 60_000
+            return super().without_store(at_ns, target, method, path, text, fault=fault)
+        return LateAnswer(None, None, 60_000)
 
 
 class NeverComesBack(HonestLimiter):

@@ -7,7 +7,7 @@ from random import Random
 
 from pydantic import JsonValue
 
-from crucible.authoring.memory_lab import MS, MadeUp, MemoryLab
+from crucible.authoring.memory_lab import MS, LateAnswer, MadeUp, MemoryLab
 
 
 class HonestLimiter(MadeUp):
@@ -51,11 +51,9 @@ class HonestLimiter(MadeUp):
                 return max(0, -(-(at + window_ns - at_ns) // MS))
         return window_ns // MS
 
-    def without_store(
-        self, at_ns: int, target: str, method: str, path: str, text: str, fault: str
-    ) -> tuple[int | None, JsonValue, int]:
+    def without_store(self, at_ns: int, target: str, method: str, path: str, text: str, *, fault: str) -> LateAnswer:
         """503: at once where the store refuses, after the timeout where it hangs."""
-        return 503, {"error": "the store does not answer"}, 1 if fault == "refuse" else 250
+        return LateAnswer(503, {"error": "the store does not answer"}, 1 if fault == "refuse" else 250)
 
     def store_crashed(self, service: str) -> None:
         self.limits.clear()
@@ -245,12 +243,10 @@ class InProcess(HonestLimiter):
 class FailsOpen(HonestLimiter):
     """Lets everybody through while its store is away."""
 
-    def without_store(
-        self, at_ns: int, target: str, method: str, path: str, text: str, fault: str
-    ) -> tuple[int | None, JsonValue, int]:
+    def without_store(self, at_ns: int, target: str, method: str, path: str, text: str, *, fault: str) -> LateAnswer:
         if path == "/v1/check":
-            return 200, {"allowed": True, "remaining": 0}, 1 if fault == "refuse" else 250
-        return super().without_store(at_ns, target, method, path, text, fault)
+            return LateAnswer(200, {"allowed": True, "remaining": 0}, 1 if fault == "refuse" else 250)
+        return super().without_store(at_ns, target, method, path, text, fault=fault)
 
 
 class DecidesAloneMeanwhile(HonestLimiter):
@@ -261,17 +257,15 @@ class DecidesAloneMeanwhile(HonestLimiter):
         self.alone: dict[str, int] = {}
         self.remembered: dict[str, tuple[int, int]] = {}
 
-    def without_store(
-        self, at_ns: int, target: str, method: str, path: str, text: str, fault: str
-    ) -> tuple[int | None, JsonValue, int]:
+    def without_store(self, at_ns: int, target: str, method: str, path: str, text: str, *, fault: str) -> LateAnswer:
         body = json.loads(text or "null")
         if path != "/v1/check" or body["key"] not in self.remembered:
-            return super().without_store(at_ns, target, method, path, text, fault)
+            return super().without_store(at_ns, target, method, path, text, fault=fault)
         n, counter = self.remembered[body["key"]][0], f"{target} {body['key']}"
         fits = self.alone.get(counter, 0) + body["cost"] <= n
         self.alone[counter] = self.alone.get(counter, 0) + fits * body["cost"]
         reply: JsonValue = {"allowed": True, "remaining": 0} if fits else {"allowed": False, "retry_after_ms": 1_000}
-        return (200 if fits else 429), reply, 1 if fault == "refuse" else 100
+        return LateAnswer(200 if fits else 429, reply, 1 if fault == "refuse" else 100)
 
     def answer(self, at_ns: int, target: str, method: str, path: str, text: str) -> tuple[int, JsonValue]:
         self.remembered |= self.limits

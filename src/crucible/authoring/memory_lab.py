@@ -9,7 +9,7 @@ import json
 import selectors
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
@@ -53,6 +53,16 @@ def in_virtual_time(work: Callable[[], Awaitable[None]]) -> None:
         runner.run(run())
 
 
+@dataclass(frozen=True, slots=True)
+class LateAnswer:
+    """What is answered while a store is under a fault."""
+
+    status: int | None
+    """None: nothing."""
+    reply: JsonValue
+    after_ms: int
+
+
 class MadeUp:
     """A solution made up in memory. Moments are nanoseconds of virtual time.
 
@@ -63,11 +73,9 @@ class MadeUp:
         """Status and reply of a request that reaches `target`. Raises SystemExit where that ends the process."""
         raise NotImplementedError
 
-    def without_store(
-        self, at_ns: int, target: str, method: str, path: str, text: str, fault: str
-    ) -> tuple[int | None, JsonValue, int]:
-        """Status (None: no answer), reply, and after how many ms, while its store is under `fault`."""
-        return 503, {}, 1
+    def without_store(self, at_ns: int, target: str, method: str, path: str, text: str, *, fault: str) -> LateAnswer:
+        """Likewise while its store is under `fault`, one of `check.NetworkFault`."""
+        return LateAnswer(503, {}, 1)
 
     def store_crashed(self, service: str) -> None:
         """It lost what it held in `service`, where that is no durable one."""
@@ -190,8 +198,9 @@ class MemoryLab:
             if self._lives[call.target] != life:
                 error = "connection closed before any reply"
             elif self._fault and self.services:
-                status, reply, after_ms = self.solution.without_store(self.now_ns(), *asked, self._fault)
-                await asyncio.sleep(min(after_ms / 1000, call.timeout_s))
+                late = self.solution.without_store(self.now_ns(), *asked, fault=self._fault)
+                status, reply = late.status, late.reply
+                await asyncio.sleep(min(late.after_ms / 1000, call.timeout_s))
                 error = f"no answer within {call.timeout_s:g} s" if status is None else None
             else:
                 try:
