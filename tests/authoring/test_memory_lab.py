@@ -249,3 +249,20 @@ def test_what_it_cannot_do_is_not_passed_over() -> None:
             _ = lab.sink
 
     run(work)
+
+
+def test_a_design_made_up_answers_with_headers_where_it_has_some() -> None:
+    class Locates(MadeUp):
+        def answer(self, at_ns: int, target: str, method: str, path: str, text: str) -> tuple[int, JsonValue]:
+            return 201, {"code": "a"}
+
+        def headers(self, target: str, method: str, path: str, reply: JsonValue) -> dict[str, str]:
+            return {"location": "/v1/links/a"}
+
+    lab = MemoryLab(Locates())
+
+    async def ask() -> None:
+        await lab.call(Call("web.0", "POST", "/v1/links"))
+
+    in_virtual_time(ask)
+    assert lab.ops[0].headers == {"location": "/v1/links/a"}

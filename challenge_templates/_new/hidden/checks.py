@@ -57,7 +57,8 @@ def value_said(history: History, name: str) -> int | None:
 
 
 def judge_race(history: History) -> Finding:
-    """Every press that was answered with a value counts; one without an answer may count or not."""
+    """Every press that was answered with a value counts. One without an answer may count or not, and may hide one that
+    was lost: then nothing is shown, or losing answers would acquit."""
     presses = settled(history.named("race"), done=lambda op: value(op) is not None)
     before, after = value_said(history, "before"), value_said(history, "after")
     sure, maybe = len(presses.done), len(presses.maybe)
@@ -68,6 +69,8 @@ def judge_race(history: History) -> Finding:
     if not sure <= grew <= sure + maybe:
         shown = (*presses.done[-2:], *history.named("after"))
         return failed(f"of {sure} presses that were answered, {grew} were counted", *shown, counted=counted)
+    if maybe:
+        return inconclusive(f"{maybe} presses without an answer may hide one that was not counted", counted=counted)
     return passed(f"{grew} of {sure} presses at once were counted", counted=counted)
 
 

@@ -73,6 +73,10 @@ class MadeUp:
         """Status and reply of a request that reaches `target`. Raises SystemExit where that ends the process."""
         raise NotImplementedError
 
+    def headers(self, target: str, method: str, path: str, reply: JsonValue) -> dict[str, str]:
+        """Those of the answer with this reply, by name in lower case."""
+        return {}
+
     def without_store(self, at_ns: int, target: str, method: str, path: str, text: str, *, fault: str) -> LateAnswer:
         """Likewise while its store is under `fault`, one of `check.NetworkFault`."""
         return LateAnswer(503, {}, 1)
@@ -213,6 +217,8 @@ class MemoryLab:
                 status, reply, error = None, None, "connection closed before any reply"
         self.in_flight -= 1
         op = recorded(call, status, reply, error=error, sent_ns=sent, received_ns=self.now_ns())
+        if status is not None:
+            op = replace(op, headers=self.solution.headers(call.target, call.method, call.path, reply))
         self.ops.append(op)
         return op
 

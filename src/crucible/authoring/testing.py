@@ -1,6 +1,6 @@
 """For tests of suites: histories made up by hand or by scenarios in virtual time, and answers that are lost."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -16,12 +16,14 @@ WAYS_TO_LOSE = ("timeout", "503", "made up", "slower")
 def op(
     name: str, method: str, path: str, status: int | None, reply: JsonValue = None, *,
     at_s: float = 0.0, took_ms: float = 5.0, body: JsonValue = None, target: str = "web.0",
+    headers: Mapping[str, str] | None = None,
 ) -> Op:  # fmt: skip
     """One request by hand, sent `at_s` seconds after the start; `status` None: it had no answer."""
     sent = int(at_s * 1e9)
     error = None if status is not None else "timed out after 5 s"
     call = Call(target, method, path, body, name)
-    return recorded(call, status, reply, error=error, sent_ns=sent, received_ns=sent + int(took_ms * MS))
+    made = recorded(call, status, reply, error=error, sent_ns=sent, received_ns=sent + int(took_ms * MS))
+    return replace(made, headers=dict(headers or {}))
 
 
 def history_of(

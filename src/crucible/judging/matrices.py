@@ -194,6 +194,8 @@ def _unguarded(there: Sequence[Trial], suite: Suite, manifest: Manifest) -> list
     profiles = any(trial.profile for trial in there)
     return [
         f"check {check.id} has no flaw: add flaws/{check.id.lower()}--<mistake>, with that one mistake"
+        if check.gate
+        else f"check {check.id} has no flaw: add flaws/<profile>--<mistake>, of a profile that limits what it measures"
         for check in suite.checks
         if check.id not in caught and (check.gate or not (profiles or (check.axes and limited.isdisjoint(check.axes))))
     ]
