@@ -7,7 +7,7 @@ crashed or cut off meanwhile loses what was on its way, as it would for real.
 import asyncio
 import json
 import selectors
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -17,6 +17,7 @@ from crucible.check import Call, Mode, NetworkFault, Sink
 from crucible.evidence import FaultEvent, Op, Request, Result
 
 MS = 1_000_000
+NO_HEADERS: Mapping[str, str] = {}
 EPOCH_NS = 1_790_000_000_123 * MS
 """Of the wall clock when virtual time begins."""
 
@@ -216,9 +217,10 @@ class MemoryLab:
             if self._lives[call.target] != life or (status is None and error is None):
                 status, reply, error = None, None, "connection closed before any reply"
         self.in_flight -= 1
-        op = recorded(call, status, reply, error=error, sent_ns=sent, received_ns=self.now_ns())
-        if status is not None:
-            op = replace(op, headers=self.solution.headers(call.target, call.method, call.path, reply))
+        headers = self.solution.headers(call.target, call.method, call.path, reply) if status is not None else {}
+        op = recorded(
+            call, status, reply, error=error, sent_ns=sent, received_ns=self.now_ns(), headers=headers
+        )  # fmt: skip
         self.ops.append(op)
         return op
 
@@ -228,8 +230,9 @@ class MemoryLab:
 
 
 def recorded(
-    call: Call, status: int | None, reply: JsonValue, *, error: str | None, sent_ns: int, received_ns: int
-) -> Op:
+    call: Call, status: int | None, reply: JsonValue, *, error: str | None, sent_ns: int, received_ns: int,
+    headers: Mapping[str, str] = NO_HEADERS,
+) -> Op:  # fmt: skip
     """What evidence says of a call that was answered with `status`, or not at all."""
     if status is None:
         result = Result.REFUSED if error == "connection refused" else Result.UNKNOWN
@@ -237,4 +240,6 @@ def recorded(
         result = Result.UNKNOWN if status >= 500 else Result.OK if status < 400 else Result.REFUSED
         error = f"answered {status}" if status >= 500 else None
     request = Request(call.method, call.path, "words" if call.raw is not None else call.body, dict(call.headers))
-    return Op("grader", call.name, call.target, request, result, status, reply, error, sent_ns, received_ns)
+    return Op(
+        "grader", call.name, call.target, request, result, status, reply, error, sent_ns, received_ns, dict(headers)
+    )  # fmt: skip

@@ -22,8 +22,10 @@ def op(
     sent = int(at_s * 1e9)
     error = None if status is not None else "timed out after 5 s"
     call = Call(target, method, path, body, name)
-    made = recorded(call, status, reply, error=error, sent_ns=sent, received_ns=sent + int(took_ms * MS))
-    return replace(made, headers=dict(headers or {}))
+    received = sent + int(took_ms * MS)
+    return recorded(
+        call, status, reply, error=error, sent_ns=sent, received_ns=received, headers=headers or {}
+    )  # fmt: skip
 
 
 def history_of(
