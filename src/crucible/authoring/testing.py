@@ -1,6 +1,6 @@
 """For tests of suites: histories made up by hand or by scenarios in virtual time, and answers that are lost."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -61,6 +61,18 @@ def as_one(histories: Sequence[History]) -> History:
         events=tuple(event for seen in histories for event in seen.events),
         facts={name: value for seen in histories for name, value in seen.facts.items()},
     )
+
+
+def without_each_part(history: History) -> Iterator[tuple[str, History]]:
+    """The history with one part taken out, for each part: the requests of one label, the calls of the sink on one
+    path, the events of one kind. Of none of them may a judge say PASS, unless its promise does not rest on that part.
+    """
+    for label in dict.fromkeys(one.name for one in history.ops):
+        yield label, replace(history, ops=tuple(one for one in history.ops if one.name != label))
+    for path in dict.fromkeys(call.path for call in history.attempts):
+        yield path, replace(history, attempts=tuple(call for call in history.attempts if call.path != path))
+    for kind in dict.fromkeys(event.kind for event in history.events):
+        yield kind, replace(history, events=tuple(event for event in history.events if event.kind != kind))
 
 
 def complaints(finding: Finding) -> list[str]:
