@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -406,3 +407,19 @@ def test_a_crowd_that_forks_on_is_ended_whole(base: Path) -> None:
     assert killed > CROWD
     assert crowds({uid}) == {uid: 0}
     assert gone(child.pid)
+
+
+def test_a_row_of_users_is_one_graders_alone_until_it_is_lifted() -> None:
+    rows = range(isolation.FIRST, isolation.LAST - isolation.MOST_INSTANCES, isolation.MOST_INSTANCES)
+    with ExitStack() as held:
+        taken = [isolation._take_users() for _ in range(8)]
+        for _, holder in taken:
+            assert holder is not None, "a row of users was free, and was not held"
+            held.callback(os.close, holder)
+        assert len({first for first, _ in taken}) == len(taken)
+        assert {first for first, _ in taken} <= set(rows)
+        again = socket.socket(socket.AF_UNIX)
+        with again, pytest.raises(OSError, match="in use"):
+            again.bind(f"\0crucible-users-{taken[0][0]}")
+    with socket.socket(socket.AF_UNIX) as free:
+        free.bind(f"\0crucible-users-{taken[0][0]}")

@@ -7,6 +7,7 @@ and a firewall rule keeps it from attached services. Where something of that can
 import os
 import random
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -44,6 +45,8 @@ class Isolation:
     _view: FileView | None = None
     _given: dict[str, int] = field(default_factory=dict)
     _tag: str = ""
+    _held: int | None = None
+    """Keeps the row of users from other graders, however few processes they own at the moment."""
 
     def confine(self, instance: str) -> Confinement:
         """For an instance, by name; always the same one for the same name."""
@@ -82,9 +85,12 @@ class Isolation:
         return all(_firewall(program, "-I", *rule) for program in versions for rule in rules)
 
     def lift(self) -> None:
-        """Take the firewall rules away again."""
+        """Take the firewall rules away again, and let others have the users."""
         if self._first is not None:
             lift(self._tag)
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
 
 def isolate(folder: Path, needed: Sequence[Path], tools: Sequence[Path], hidden: Sequence[Path]) -> Isolation:
@@ -100,7 +106,7 @@ def isolate(folder: Path, needed: Sequence[Path], tools: Sequence[Path], hidden:
             "read the suite and signal the grader"
         )
         return found
-    first = _free_users()
+    first, found._held = _take_users()
     covered, shown = _openings(_ways(needed), _ways(tools))
     view = FileView(
         covered, shown, tuple(_outermost({path.resolve() for path in hidden if path.is_dir()})), folder.name
@@ -149,17 +155,28 @@ def _firewall(program: str, *arguments: str) -> bool:
         return False
 
 
-def _free_users() -> int:
-    """The first of a row of users that own no process."""
+def _take_users() -> tuple[int, int | None]:
+    """The first of a row of users that own no process and that no other grader holds, and the descriptor that holds
+    them: of a socket, whose name ends with this process, whatever ends it. Where all are held it is a row that nobody
+    seems to use."""
     taken = set()
     for process in psutil.process_iter():
         try:
             taken.add(process.uids().real)
         except psutil.Error:
             continue
-    rows = range(FIRST, LAST - MOST_INSTANCES, MOST_INSTANCES)
+    rows = list(range(FIRST, LAST - MOST_INSTANCES, MOST_INSTANCES))
     free = [row for row in rows if not taken & set(range(row, row + MOST_INSTANCES))]
-    return random.SystemRandom().choice(free or list(rows))
+    random.SystemRandom().shuffle(free)
+    for row in free:
+        held = socket.socket(socket.AF_UNIX)
+        try:
+            held.bind(f"\0crucible-users-{row}")
+        except OSError:
+            held.close()
+        else:
+            return row, held.detach()
+    return random.SystemRandom().choice(free or rows), None
 
 
 def _has_ipv6() -> bool:
