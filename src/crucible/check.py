@@ -52,6 +52,10 @@ class Measure:
     low: float
     high: float
     samples: int
+    beyond: bool = False
+    """The true value is worse than `value`, by an unknown amount: it was not waited for longer."""
+    open: bool = False
+    """The true value is `value` or worse: too little was seen to say. It can miss a limit, and keeps none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class Finding:
     measures: tuple[Measure, ...] = ()
     evidence: Mapping[str, float] = field(default_factory=dict)
     """Counters that say how much was looked at, such as `requests in flight at once`. Never empty on a pass."""
+    question: str = ""
+    """For the learner, where one fits what was seen better than the check's `hint`."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +269,10 @@ class Check:
     judge: Callable[[History], Finding]
     axes: tuple[str, ...] = ()
     """The axes that its judge may measure; a full grade runs it for each profile that limits one of them."""
+    unless: Mapping[str, str] = field(default_factory=dict)
+    """Declarations under which a gate is only a measure, such as `{"delivery": "at-most-once"}`: any one of them."""
+    explained_by: tuple[str, ...] = ()
+    """Ids of checks whose failure explains this one's; the cause is named first."""
 
 
 @dataclass(frozen=True, slots=True)

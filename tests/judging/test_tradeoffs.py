@@ -27,9 +27,7 @@ def position(axis: str, *measures: Measure, **changes: object) -> Measure | None
 def fit(
     limits: dict[str, Limit], *measures: Measure, failed: str = "", open: str = "", rate: float = 200, **changes: object
 ) -> tradeoffs.Fit:
-    return judged(
-        Profile("p", "", 2, rate, limits), Checked(measures, frozenset(), failed, open), **{"load": (), **changes}
-    )
+    return judged(Profile("p", "", 2, rate, limits), Checked(measures, {}, failed, open), **{"load": (), **changes})
 
 
 def ratio(value: float, low: float, high: float, samples: int = 9) -> Measure:
@@ -140,7 +138,10 @@ def test_a_misfit_on_latency_alone_says_at_which_lower_rate_it_would_fit() -> No
 
     late = Measure("latency_p99_ms", 30, 30, 30, 9)
     found = fit({"latency_p99_ms": Limit(at_most=20)}, late, load=(*load(50, 5), *load(100, 15), *load(200, 30)))
-    assert found.flips_at == "it would fit with a limit on latency_p99_ms of at most 30, or at a rate of 100/s"
+    assert found.flips_at == (
+        "no limit that a business here has would admit it: the loosest is at most 20 on latency_p99_ms; "
+        "it would fit at a rate of 100/s"
+    )
 
 
 def test_a_fit_says_which_limit_is_the_nearest_and_which_rate_it_no_longer_holds() -> None:
@@ -149,7 +150,7 @@ def test_a_fit_says_which_limit_is_the_nearest_and_which_rate_it_no_longer_holds
     ramp = (build.block(400), *(build.block(800, latency_us=((90_000, 600),)),) * 2)
     found = fit(limits, ratio(1, 1, 1), late, ramp=ramp)
     assert found.flips_at == (
-        "it would no longer fit with latency_p99_ms limited to less than 10, or beyond a rate between 400/s and 800/s"
+        "it would no longer fit with a limit on latency_p99_ms below 10, or beyond a rate between 400/s and 800/s"
     )
 
 

@@ -182,7 +182,7 @@ def test_the_verdict_comes_first() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("full", "it would no longer fit with long_run_ratio limited to less than 1.05"),
+        ("full", "it would no longer fit with a limit on long_run_ratio below 1.05"),
         ("full", "What can happen between reading the count and writing it?"),
         ("full", "50 requests in flight at once"),
         ("full", "It held 400 requests per second"),

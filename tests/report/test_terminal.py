@@ -20,6 +20,7 @@ RUNS = {
     "pass": build.evidence(),
     "full": build.full(),
     "fail": build.racing(14, profile="public-api"),
+    "measure": build.disagreeing(),
     "ended": build.ended(),
     "not-started": build.unfinished(status=501),
     "no-contact": build.unfinished(status=None),

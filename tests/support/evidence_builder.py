@@ -78,9 +78,9 @@ def judge_race(history: History) -> Finding:
 def judge_agreement(history: History) -> Finding:
     ratio = float(str(history.facts.get("ratio", 1.0)))
     measure = Measure("long_run_ratio", ratio, ratio - 0.05, ratio + 0.05, len(history.ops))
-    if history.facts.get("void"):
-        what = "only 60 % of the requests got an answer"
-        return Finding(Outcome.FAIL, what, history.ops[:1], (measure,), {"requests": len(history.ops)})
+    if ratio >= 1.5:
+        what = f"{ratio} times the limit was allowed: each replica counted for itself"
+        return Finding(Outcome.FAIL, what, history.ops[:2], (measure,), {"requests": len(history.ops)})
     return Finding(
         Outcome.PASS, f"{ratio} times the limit was allowed", (), (measure,), {"windows": 6, "requests": 240}
     )
@@ -280,6 +280,13 @@ def racing(allowed: int, **changes: Any) -> Evidence:
     """A run in which a race admitted so many of ten."""
     race = recording("race", ops(allowed, reply={"allowed": True, "remaining": 0}))
     return evidence(recordings=(PASSING[0], race, PASSING[2]), **changes)
+
+
+def disagreeing(**changes: Any) -> Evidence:
+    """A run whose replicas do not agree, which is no gate, on a machine where other programs were busy."""
+    steady = recording("steady", ops(240), ratio=1.9)
+    load = tuple(replace(it, foreign=0.37) for it in OWN.load)
+    return evidence(recordings=(*PASSING[:2], steady), load=load, **changes)
 
 
 def ended(subject: str = "web.0", **changes: Any) -> Evidence:

@@ -16,17 +16,26 @@ def passed(what: str, *examples: Op, counted: Mapping[str, float], measures: Seq
 
 
 def failed(
-    what: str, *examples: Op, counted: Mapping[str, float] | None = None, measures: Sequence[Measure] = ()
+    what: str,
+    *examples: Op,
+    counted: Mapping[str, float] | None = None,
+    measures: Sequence[Measure] = (),
+    question: str = "",
 ) -> Finding:
-    """A promise that was broken; the first three `examples` are shown, in the order of time."""
-    return _finding(Outcome.FAIL, what, examples, counted, measures)
+    """A promise that was broken; the first three `examples` are shown, in the order of time. `question` stands in for
+    the check's hint, where that would point elsewhere."""
+    return _finding(Outcome.FAIL, what, examples, counted, measures, question)
 
 
 def inconclusive(
-    what: str, *examples: Op, counted: Mapping[str, float] | None = None, measures: Sequence[Measure] = ()
+    what: str,
+    *examples: Op,
+    counted: Mapping[str, float] | None = None,
+    measures: Sequence[Measure] = (),
+    question: str = "",
 ) -> Finding:
     """Too little was seen to say: `what` was missing."""
-    return _finding(Outcome.INCONCLUSIVE, what, examples, counted, measures)
+    return _finding(Outcome.INCONCLUSIVE, what, examples, counted, measures, question)
 
 
 def not_run(what: str, *, counted: Mapping[str, float] | None = None, measures: Sequence[Measure] = ()) -> Finding:
@@ -40,9 +49,10 @@ def _finding(
     examples: Sequence[Op],
     counted: Mapping[str, float] | None,
     measures: Sequence[Measure],
+    question: str = "",
 ) -> Finding:
     shown = tuple(sorted(examples[:SHOWN], key=lambda op: op.sent_ns))
-    return Finding(outcome, what, shown, tuple(measures), dict(counted or {}))
+    return Finding(outcome, what, shown, tuple(measures), dict(counted or {}), question)
 
 
 def exactly(axis: str, value: float, samples: int) -> Measure:
@@ -51,8 +61,8 @@ def exactly(axis: str, value: float, samples: int) -> Measure:
 
 
 def worst(*findings: Finding) -> Finding:
-    """Several findings of one promise as one: the worst outcome, with what was said of it, and everybody's measures and
-    counters."""
+    """Several findings of one promise as one: the worst outcome, with what was said and asked of it, and everybody's
+    measures and counters."""
     outcome = max((finding.outcome for finding in findings), key=list(Outcome).index)
     said = [finding for finding in findings if finding.outcome is outcome]
     return Finding(
@@ -61,6 +71,7 @@ def worst(*findings: Finding) -> Finding:
         said[0].examples,
         tuple(measure for finding in findings for measure in finding.measures),
         {name: value for finding in findings for name, value in finding.evidence.items()},
+        next((finding.question for finding in said if finding.question), ""),
     )
 
 

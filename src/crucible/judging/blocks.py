@@ -13,6 +13,7 @@ from typing import Any
 from crucible.check import Measure
 from crucible.evidence import Counts, LoadBlock
 
+LATENCIES = ("latency_p50_ms", "latency_p99_ms")
 ENOUGH = 3
 """Blocks, fewer of which say nothing."""
 MOST_UNANSWERED = 0.05
@@ -216,6 +217,14 @@ def knee(load: Iterable[LoadBlock], ramp: Sequence[LoadBlock], p99_ms: float) ->
     worst = tries[-1]
     why = f"the 99th percentile was {latency_ms(worst, 99)[1]:,.0f} ms, and {unanswered(worst):.1%} had no answer"
     return Knee(p99_ms, max(held), beyond[0], why)
+
+
+def foreign(load: Iterable[LoadBlock], rate: float) -> str | None:
+    """Why the latencies at `rate` may have been shorter by any amount, where other programs were too busy."""
+    most = max((block.foreign for block in good_at(rate, load)), default=0.0)
+    if most <= MOST_FOREIGN:
+        return None
+    return f"other programs took up to {most:.0%} of the machine, without which it may have been shorter by any amount"
 
 
 def _latency(good: Sequence[LoadBlock], axis: str, share: float) -> Measure:

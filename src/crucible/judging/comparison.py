@@ -15,13 +15,13 @@ from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from crucible.check import Measure, Outcome
+from crucible.check import Measure
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import first_problem
 from crucible.judging import shift
 from crucible.judging.shift import Ratio
 from crucible.judging.tradeoffs import Judgement
-from crucible.judging.verdict import GradeOutcome, Verdict
+from crucible.judging.verdict import GradeOutcome, Verdict, causes_first
 from crucible.judging.words import number
 from crucible.planning.manifest import APART, Axis, Manifest
 
@@ -128,7 +128,7 @@ def against(base: Observed, other: Observed, manifest: Manifest) -> Against:
 def design(seen: Observed) -> Design:
     """What the whole grade of a design says of it."""
     whole = seen.verdicts[0]
-    failed = tuple(it.name for it in whole.checks if it.gate and it.finding.outcome is Outcome.FAIL)
+    failed = tuple(it.name for it in causes_first(whole.checks) if it.gate and it.failed)
     stands = {fit.profile: Suitability(fit.result, fit.because) for fit in whole.fits}
     return Design(seen.name, whole.outcome, whole.headline, failed, stands)
 
@@ -166,8 +166,9 @@ def _of_nought(axis: Axis, base: Sequence[float], other: Sequence[float]) -> Cha
 
 
 def _positions(axis: Axis, verdicts: Sequence[Verdict]) -> list[Measure]:
-    """The position in each grade that has one."""
-    return [measure for verdict in verdicts for measure in verdict.positions if measure.axis == axis.id]
+    """The position in each grade that has one, and saw enough of it."""
+    found = [measure for verdict in verdicts for measure in verdict.positions if measure.axis == axis.id]
+    return [measure for measure in found if not measure.open]
 
 
 def _of_grades(axis: Axis, one: list[Measure], two: list[Measure]) -> Contrast | None:

@@ -2,19 +2,23 @@
 
 Of the whole grade, an error outranks everything: while the grader itself is broken, nothing it says is charged to
 the learner. Then a failed gate, then anything inconclusive among the gates; the profile counts last, and only if the
-learner chose it. A measured check that fails is no failure of the grade, but its axes have no position, so a profile
-that limits one of them is inconclusive.
+learner chose it. A gate is a measure for a design that declares what the check's `unless` names.
+
+What was measured counts whatever its check says: a measured check that fails is no failure of the grade, and its loss
+is the design's position. Where a check came to no conclusion, broke or did not run, its axes are open: what was counted
+on them, by whomever, is the least there is, which may miss a limit and keeps none; times and sizes are dropped. So no
+profile fits on what is missing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from crucible.check import Check, Finding, Measure, Outcome, Suite
+from crucible.check import Check, Finding, Outcome, Suite
 from crucible.evidence import Evidence, Part
 from crucible.judging import blocks, contact, findings, tradeoffs
 from crucible.judging.blocks import Knee
 from crucible.judging.tradeoffs import Checked, Fit, Judgement, Terms
-from crucible.judging.verdict import SCHEMA, CheckResult, GradeOutcome, Prediction, Verdict
+from crucible.judging.verdict import SCHEMA, CheckResult, GradeOutcome, Prediction, Verdict, causes_first
 from crucible.judging.words import words
 from crucible.planning.manifest import Manifest, Profile
 from crucible.planning.prices import Prices
@@ -50,7 +54,9 @@ def judge(evidence: Evidence, manifest: Manifest, suite: Suite, prices: Prices) 
     """The verdict on a run. Never raises for anything in the evidence or in the suite's judges."""
     nothing = contact.missed(evidence)
     if nothing is not None:
-        unrun = tuple(_result(check, Finding(Outcome.NOT_RUN, nothing.reason)) for check in suite.checks)
+        unrun = tuple(
+            _result(check, Finding(Outcome.NOT_RUN, nothing.reason), evidence.declares) for check in suite.checks
+        )
         outcome = GradeOutcome.NOT_STARTED if nothing.untouched else GradeOutcome.FAILED
         return _verdict(evidence, _Conclusion(outcome, outcome, f"{words(outcome)}: {nothing.what}"), unrun, ())
     case = _Case(evidence, manifest, suite, prices)
@@ -63,7 +69,9 @@ def judge(evidence: Evidence, manifest: Manifest, suite: Suite, prices: Prices) 
 def _checks(case: _Case, part: Part) -> tuple[CheckResult, ...]:
     axes = [axis.id for axis in case.manifest.axes]
     found = [(check, findings.find(check, case.suite, case.evidence, part)) for check in case.suite.checks]
-    return tuple(_result(check, findings.on_axes(check, finding, axes)) for check, finding in found)
+    return tuple(
+        _result(check, findings.on_axes(check, finding, axes), case.evidence.declares) for check, finding in found
+    )
 
 
 def _profiles(case: _Case, checks: Sequence[CheckResult]) -> tuple[_Judged, ...]:
@@ -91,30 +99,47 @@ def _profiles(case: _Case, checks: Sequence[CheckResult]) -> tuple[_Judged, ...]
 
 
 def _profile(profile: Profile, part: Part, checks: Sequence[CheckResult], case: _Case) -> _Judged:
-    measures, void = _measures(checks)
     gates = [check for check in checks if check.gate]
-    failed = [check for check in gates if check.finding.outcome is Outcome.FAIL]
+    failed = [check for check in gates if check.failed]
     open_ = [check for check in gates if _unsettled(check, part, case)]
+    say = _named if part is case.evidence.own else _first_of  # of the run's own part the checks say the rest
     checked = Checked(
-        tuple(measures), frozenset(void), _first_of(failed) if failed else "", _first_of(open_) if open_ else ""
+        tuple(measure for check in checks for measure in check.finding.measures if not _broke(check)),
+        _open_axes(checks, case),
+        say(causes_first(failed)) if failed else "",
+        say(open_) if open_ else "",
     )
     knee = blocks.knee(part.load, part.ramp, profile.knee_p99_ms)
     terms = Terms(case.manifest, case.prices, case.evidence.process_types)
     return _Judged(tradeoffs.fit(profile, part, checked, terms, knee), knee)
 
 
-def _measures(checks: Iterable[CheckResult]) -> tuple[list[Measure], set[str]]:
-    """What the checks measured, and the axes of which they did not see enough to say anything."""
-    measures: list[Measure] = []
-    void: set[str] = set()
+def _broke(check: CheckResult) -> bool:
+    return check.finding.outcome is Outcome.ERROR
+
+
+def _open_axes(checks: Sequence[CheckResult], case: _Case) -> dict[str, str]:
+    """The axes on which a design may stand worse than was seen, and why: a check that measures them did not see enough,
+    or was not run. What only a full grade runs is not missed in a quick one."""
+    known = {check.id: check for check in case.suite.checks}
+    found: dict[str, str] = {}
     for check in checks:
-        measured = check.finding.outcome in (Outcome.PASS, Outcome.NOT_RUN)  # what was not run measured nothing
-        counts = measured or (check.gate and check.finding.outcome is Outcome.FAIL)
-        if counts:
-            measures += check.finding.measures
+        outcome, asked = check.finding.outcome, known[check.id]
+        measured = {measure.axis for measure in check.finding.measures}
+        if outcome is Outcome.NOT_RUN and findings.due_scenarios(asked, case.suite, case.evidence.mode):
+            axes = set(asked.axes) - measured
         else:
-            void |= {measure.axis for measure in check.finding.measures}
-    return measures, void
+            axes = set(asked.axes) | measured if outcome in (Outcome.INCONCLUSIVE, Outcome.ERROR) else set()
+        for axis in axes:
+            found.setdefault(axis, f"{check.name} {_WAS[outcome]}")
+    return found
+
+
+_WAS = {
+    Outcome.NOT_RUN: "was not run",
+    Outcome.INCONCLUSIVE: "came to no conclusion",
+    Outcome.ERROR: "broke",
+}
 
 
 def _of_gates(case: _Case, checks: Sequence[CheckResult]) -> tuple[GradeOutcome, str]:
@@ -125,8 +150,9 @@ def _of_gates(case: _Case, checks: Sequence[CheckResult]) -> tuple[GradeOutcome,
     if (broken := _broken_load(case.evidence)) is not None:
         return GradeOutcome.ERROR, broken
     gates = [check for check in checks if check.gate]
-    if failed := [check for check in gates if check.finding.outcome is Outcome.FAIL]:
-        return GradeOutcome.FAILED, _first_of(failed)
+    asked = sum(gate.id in case.evidence.own.checks for gate in gates)
+    if failed := [check for check in gates if check.failed]:
+        return GradeOutcome.FAILED, _failures(causes_first(failed), asked)
     if bypasses := case.evidence.bypasses:
         return GradeOutcome.INCONCLUSIVE, "; ".join(bypasses)
     unsettled = [check for check in gates if _unsettled(check, case.evidence.own, case)]
@@ -135,8 +161,7 @@ def _of_gates(case: _Case, checks: Sequence[CheckResult]) -> tuple[GradeOutcome,
     passed = [check for check in checks if check.finding.outcome is Outcome.PASS]
     if not passed:
         return GradeOutcome.INCONCLUSIVE, "no check could be judged"
-    held, asked = sum(check.gate for check in passed), sum(gate.id in case.evidence.own.checks for gate in gates)
-    return GradeOutcome.PASSED, _gates_hold(held, asked)
+    return GradeOutcome.PASSED, _gates_hold(sum(check.gate for check in passed), asked)
 
 
 def _conclude(gates: GradeOutcome, said: str, evidence: Evidence, fit: Fit) -> _Conclusion:
@@ -149,7 +174,7 @@ def _conclude(gates: GradeOutcome, said: str, evidence: Evidence, fit: Fit) -> _
     if fit.result is Judgement.DOES_NOT:
         headline = f"failed: {said}, but the design does not fit {fit.profile}: {fit.because}"
         return _Conclusion(GradeOutcome.FAILED, gates, headline)
-    headline = f"inconclusive: {said}; as to fitting {fit.profile}, {fit.because}"
+    headline = f"inconclusive: {said}, but whether the design fits {fit.profile} is open: {fit.because}"
     return _Conclusion(GradeOutcome.INCONCLUSIVE, gates, headline)
 
 
@@ -178,13 +203,28 @@ def _gates_hold(held: int, asked: int) -> str:
     return "the one gate holds" if held == 1 else f"all {held} gates hold"
 
 
+def _failures(failed: Sequence[CheckResult], asked: int) -> str:
+    """How many gates failed, and what is to be said of the first."""
+    first = f"{failed[0].name}: {failed[0].finding.what}"
+    return first if len(failed) == 1 else f"{len(failed)} of {asked} gates: {first}"
+
+
 def _first_of(checks: Sequence[CheckResult]) -> str:
-    first = f"{checks[0].name}: {checks[0].finding.what}"
-    return first if len(checks) == 1 else f"{first} (and {len(checks) - 1} more)"
+    return f"{checks[0].name}: {checks[0].finding.what}{_more(checks)}"
 
 
-def _result(check: Check, finding: Finding) -> CheckResult:
-    return CheckResult(check.id, check.slug, check.promise, check.hint, check.gate, finding)
+def _named(checks: Sequence[CheckResult]) -> str:
+    return f"{checks[0].name}{_more(checks)}"
+
+
+def _more(checks: Sequence[CheckResult]) -> str:
+    return f" (and {len(checks) - 1} more)" if len(checks) > 1 else ""
+
+
+def _result(check: Check, finding: Finding, declares: Mapping[str, str]) -> CheckResult:
+    excused = any(declares.get(name) == value for name, value in check.unless.items())
+    gate = check.gate and not excused
+    return CheckResult(check.id, check.slug, check.promise, check.hint, gate, finding, check.explained_by)
 
 
 def _verdict(

@@ -123,13 +123,14 @@ def _stand(verdicts: Sequence[Verdict], profile: str) -> Stand:
     by_axis: dict[str, list[Measure]] = {}
     for fit in fits:
         for measure in fit.positions:
-            by_axis.setdefault(measure.axis, []).append(measure)
+            if not measure.open:
+                by_axis.setdefault(measure.axis, []).append(measure)
     return Stand(
         results.pop() if len(results) == 1 else Judgement.INCONCLUSIVE,
         tuple(
             Measure(
                 axis, median(it.value for it in seen), min(it.low for it in seen), max(it.high for it in seen),
-                sum(it.samples for it in seen),
+                sum(it.samples for it in seen), any(it.beyond for it in seen),
             )
             for axis, seen in by_axis.items()
         ),

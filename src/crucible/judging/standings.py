@@ -90,4 +90,4 @@ def _cells(known: References, profile: Profile, axis: Axis) -> tuple[str, ...]:
         next((it for it in stand.positions if it.axis == axis.id), None) if stand is not None else None
         for stand in stands
     ]
-    return tuple(NONE if measure is None else interval(measure) for measure in found)
+    return tuple(NONE if measure is None else interval(measure, axis.better) for measure in found)

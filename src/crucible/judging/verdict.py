@@ -1,5 +1,6 @@
 """What is said of a run: the records, to and from JSON."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -7,7 +8,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
-from crucible.check import Finding, Measure
+from crucible.check import Finding, Measure, Outcome
 from crucible.judging.blocks import Knee
 from crucible.judging.tradeoffs import Fit
 
@@ -43,11 +44,33 @@ class CheckResult:
     promise: str
     hint: str
     gate: bool
+    """Of this design: what it declares may have made a measure of a gate."""
     finding: Finding
+    explained_by: tuple[str, ...] = ()
+    """Ids of checks whose failure explains this one's."""
 
     @property
     def name(self) -> str:
         return f"{self.id} {self.slug}"
+
+    @property
+    def failed(self) -> bool:
+        return self.finding.outcome is Outcome.FAIL
+
+    @property
+    def question(self) -> str:
+        """What the learner is asked: the finding's own question, else the check's."""
+        return self.finding.question or self.hint
+
+
+def causes(check: CheckResult, among: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
+    """The failed checks whose failure explains this one's."""
+    return tuple(it for it in among if it.failed and it.id in check.explained_by and it.id != check.id)
+
+
+def causes_first(checks: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
+    """In the suite's order, but for those that another one's failure explains: they come last."""
+    return tuple(sorted(checks, key=lambda check: check.failed and bool(causes(check, checks))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +83,8 @@ class Prediction:
 
     @property
     def met(self) -> bool | None:
-        """Whether what was measured is within a fifth of it (or of its interval); None where nothing was measured."""
-        if self.measured is None:
+        """Whether what was measured is within a fifth of it (or of its interval); None where that is not known."""
+        if self.measured is None or self.measured.beyond or self.measured.open:
             return None
         room = 0.2 * abs(self.predicted)
         return self.measured.low - room <= self.predicted <= self.measured.high + room

@@ -1,6 +1,7 @@
 """Numbers and intervals as they are read."""
 
 import math
+from typing import Literal
 
 from crucible.check import Measure
 
@@ -19,8 +20,15 @@ def number(value: float) -> str:
     return f"{value:.4f}".rstrip("0").rstrip(".") if 0.001 <= abs(value) < 1 else f"{value:.4g}"
 
 
-def interval(measure: Measure) -> str:
-    """`1.94 (1.9 to 2)`, or the value alone where the interval is a point."""
+def interval(measure: Measure, better: Literal["lower", "higher"] = "lower") -> str:
+    """`1.94 (1.9 to 2)`, or the value alone where the interval is a point; `more than 20` or `at least 20` where it may
+    be worse. `better`: the axis's direction."""
+    if measure.beyond:
+        lasts = measure.axis.endswith(("_s", "_ms"))
+        more = "longer than" if lasts else "more than"
+        return f"{more if better == 'lower' else 'less than'} {number(measure.value)}"
+    if measure.open:
+        return f"{'at least' if better == 'lower' else 'at most'} {number(measure.value)}"
     if measure.low == measure.high:
         return number(measure.value)
     return f"{number(measure.value)} ({number(measure.low)} to {number(measure.high)})"

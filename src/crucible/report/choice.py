@@ -97,7 +97,7 @@ def _beside(fit: Fit, axes: Sequence[Axis], designs: Mapping[str, Sequence[Measu
             axis.title,
             axis.unit,
             limits.get(axis.id, "–"),
-            *(interval(them[axis.id]) if axis.id in them else "–" for them in by_axis.values()),
+            *(interval(them[axis.id], axis.better) if axis.id in them else "–" for them in by_axis.values()),
             samples.get(axis.id, "–"),
         )
         for axis in axes

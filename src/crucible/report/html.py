@@ -106,12 +106,13 @@ def _cut(value: object, limit: int = 300) -> Markup:
     return Markup.escape(plain(value, limit).strip() or "–")
 
 
-def _limits(fit: Fit) -> Table:
+def _limits(fit: Fit, manifest: Manifest) -> Table:
+    better = {axis.id: axis.better for axis in manifest.axes}
     rows = (
         (
             limit.axis,
             limit.limit,
-            interval(limit.measure) if limit.measure else "not measured",
+            interval(limit.measure, better[limit.axis]) if limit.measure else "not measured",
             standing.SIDES[limit.result],
             _room(limit.margin),
         )
@@ -136,8 +137,8 @@ def _bill(fit: Fit) -> Table:
     return Table(caption, ("what", "USD a month", "why"), rows, ("together", f"{fit.bill.usd:,.2f}", ""))
 
 
-def _guesses(verdict: Verdict) -> Table:
-    rows = tuple((it.axis, it.predicted, it.measured, it.result) for it in standing.predictions(verdict))
+def _guesses(verdict: Verdict, manifest: Manifest) -> Table:
+    rows = tuple((it.axis, it.predicted, it.measured, it.result) for it in standing.predictions(verdict, manifest))
     return Table("Predictions", ("axis", "predicted", "measured (lowest to highest)", "result"), rows)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from crucible.check import Outcome
 from crucible.evidence import Evidence, Op
 from crucible.judging import contact
-from crucible.judging.verdict import CheckResult, GradeOutcome, Verdict
+from crucible.judging.verdict import CheckResult, GradeOutcome, Verdict, causes, causes_first
 from crucible.judging.words import number
 from crucible.judging.words import words as words
 from crucible.report.text import compact, plain
@@ -47,8 +47,10 @@ class Detail:
     outcome: Outcome
     promise: str
     what: str
+    cause: str
+    """Which other failure to look at first; empty where none explains this one."""
     steps: tuple[TimelineStep, ...]
-    hint: str
+    question: str
     again: str
     """The command that repeats it."""
 
@@ -70,21 +72,28 @@ def left_out(verdict: Verdict) -> tuple[str, ...]:
 
 
 def details(verdict: Verdict) -> tuple[Detail, ...]:
-    """The checks that failed, broke or came to no conclusion."""
+    """The checks that failed, broke or came to no conclusion; what another one explains comes last."""
     explained = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.ERROR)
-    found = [check for check in verdict.checks if check.finding.outcome in explained][:MOST_DETAILS]
+    found = [check for check in causes_first(verdict.checks) if check.finding.outcome in explained][:MOST_DETAILS]
     return tuple(
         Detail(
-            check.name,
+            check.name if check.gate else f"{check.name} (a measure, no gate)",
             check.finding.outcome,
             check.promise,
             check.finding.what,
+            cause(check, verdict),
             timeline(check.finding.examples),
-            check.hint if check.finding.outcome is not Outcome.ERROR else "",
+            check.question if check.finding.outcome is not Outcome.ERROR else "",
             replay_one(verdict, check.id),
         )
         for check in found
     )
+
+
+def cause(check: CheckResult, verdict: Verdict) -> str:
+    """Which failures explain this one, in words."""
+    found = causes(check, verdict.checks) if check.failed else ()
+    return f"{', '.join(it.name for it in found)}: that failed too, and may be why" if found else ""
 
 
 def first_requests(verdict: Verdict, evidence: Evidence) -> tuple[TimelineStep, ...]:

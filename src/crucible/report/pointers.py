@@ -7,11 +7,10 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from crucible.check import Outcome
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Evidence
 from crucible.judging.tradeoffs import Judgement
-from crucible.judging.verdict import GradeOutcome, Verdict
+from crucible.judging.verdict import GradeOutcome, Verdict, causes_first
 from crucible.judging.words import interval, number
 from crucible.report.circumstances import MISHAPS
 from crucible.report.text import plain
@@ -73,9 +72,9 @@ def _plain(pointer: Pointer) -> Pointer:
 
 
 def _gates(verdict: Verdict) -> Iterator[Pointer]:
-    for check in verdict.checks:
-        if check.gate and check.finding.outcome is Outcome.FAIL:
-            yield Pointer("error", check.name, f"{plain(check.finding.what, MOST)}. {check.hint}")
+    for check in causes_first(verdict.checks):
+        if check.gate and check.failed:
+            yield Pointer("error", check.name, f"{plain(check.finding.what, MOST)}. {plain(check.question, MOST)}")
 
 
 def _deaths(evidence: Evidence, line: LineOf) -> Iterator[Pointer]:

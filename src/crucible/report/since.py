@@ -46,10 +46,13 @@ def _profiles(before: Verdict, now: Verdict) -> list[str]:
 
 def _counted(before: Verdict, now: Verdict, manifest: Manifest) -> list[str]:
     """Positions whose intervals do not meet."""
-    counted = {axis.id for axis in manifest.axes if axis.steadiness == "counted"}
-    was = {measure.axis: measure for measure in before.positions if measure.axis in counted}
+    better = {axis.id: axis.better for axis in manifest.axes if axis.steadiness == "counted"}
+    was = {measure.axis: measure for measure in before.positions if measure.axis in better and not measure.open}
     return [
-        f"{code_md(found.axis)}: {interval(was[found.axis])} before, {interval(found)} now"
+        f"{code_md(found.axis)}: {interval(was[found.axis], better[found.axis])} before, "
+        f"{interval(found, better[found.axis])} now"
         for found in now.positions
-        if found.axis in was and (found.high < was[found.axis].low or was[found.axis].high < found.low)
+        if found.axis in was
+        and not found.open
+        and (found.high < was[found.axis].low or was[found.axis].high < found.low)
     ]

@@ -4,9 +4,11 @@ unescaped."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from crucible.evidence import Evidence
+from crucible.judging import blocks
 from crucible.judging.graded import Graded
 from crucible.judging.references import YOURS, Ranked, ranking
-from crucible.judging.tradeoffs import Judgement
+from crucible.judging.tradeoffs import Fit, Judgement
 from crucible.judging.verdict import Prediction, Verdict
 from crucible.judging.words import interval, number
 from crucible.planning.manifest import Manifest
@@ -84,7 +86,7 @@ def positions(verdict: Verdict, manifest: Manifest) -> tuple[Position, ...]:
             Position(
                 axis=name,
                 title=axis.title if axis else "",
-                seen=interval(measure) if measure else "not measured",
+                seen=interval(measure, axis.better if axis else "lower") if measure else "not measured",
                 unit=axis.unit if axis else "",
                 samples=f"{measure.samples:,}" if measure else "–",
                 limit=limit.limit if limit else "–",
@@ -92,6 +94,19 @@ def positions(verdict: Verdict, manifest: Manifest) -> tuple[Position, ...]:
             )
         )
     return tuple(table)
+
+
+def footnotes(fit: Fit, evidence: Evidence, manifest: Manifest) -> tuple[str, ...]:
+    """What has to be known to read some of a profile's measures."""
+    profile = manifest.profile(fit.profile)
+    part = evidence.part(profile.replicas) if profile is not None else None
+    foreign = blocks.foreign(part.load, profile.rate) if profile is not None and part is not None else None
+    slow = [measure.axis for measure in fit.positions if measure.axis in blocks.LATENCIES]
+    notes = [f"{' and '.join(slow)} from 0 on: {foreign}"] if foreign is not None and slow else []
+    if unsure := [measure.axis for measure in fit.positions if measure.open]:
+        why = "a check that measures it did not see enough, or was not run, so it may be worse"
+        notes.append(f"{', '.join(unsure[:MOST_LINES])}: {why}")
+    return tuple(notes)
 
 
 def businesses(graded: Graded) -> tuple[Business, ...]:
@@ -110,12 +125,13 @@ def businesses(graded: Graded) -> tuple[Business, ...]:
     )
 
 
-def predictions(verdict: Verdict) -> tuple[Guess, ...]:
+def predictions(verdict: Verdict, manifest: Manifest) -> tuple[Guess, ...]:
     """What crucible.yaml predicted, beside what was measured."""
+    better = {axis.id: axis.better for axis in manifest.axes}
 
     def result(guess: Prediction) -> str:
         if guess.measured is None or guess.met is None:
-            return "not measured"
+            return "not measured" if guess.measured is None else "open"
         if guess.met:
             return "about right"
         low, high = sorted((abs(guess.predicted), abs(guess.measured.value)))
@@ -123,7 +139,12 @@ def predictions(verdict: Verdict) -> tuple[Guess, ...]:
         return f"{how} by a factor of {number(high / low)}" if low > 0 else how
 
     return tuple(
-        Guess(guess.axis, number(guess.predicted), interval(guess.measured) if guess.measured else "–", result(guess))
+        Guess(
+            guess.axis,
+            number(guess.predicted),
+            interval(guess.measured, better.get(guess.axis, "lower")) if guess.measured else "–",
+            result(guess),
+        )
         for guess in verdict.predictions[:MOST_LINES]
     )
 
@@ -145,7 +166,7 @@ def beside(graded: Graded) -> tuple[Beside, ...]:
         Beside(
             axis.id,
             axis.unit,
-            interval(yours[axis.id]) if axis.id in yours else "–",
+            interval(yours[axis.id], axis.better) if axis.id in yours else "–",
             tuple(number(them[axis.id].value) if axis.id in them else "–" for them in theirs.values()),
         )
         for axis in graded.manifest.axes

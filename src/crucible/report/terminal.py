@@ -36,9 +36,9 @@ def render_terminal(graded: Graded, console: Console) -> None:
     _details(verdict, console)
     _mishaps(evidence, console)
     _businesses(graded, console)
-    _positions(verdict, manifest, console)
+    _positions(graded, console)
     _bill(verdict, console)
-    _predictions(verdict, console)
+    _predictions(verdict, manifest, console)
     _architecture(evidence, console)
     _run(verdict, evidence, console)
 
@@ -123,11 +123,13 @@ def _details(verdict: Verdict, console: Console) -> None:
         table = columns("", "")
         table.add_row("promise", cell(detail.promise))
         table.add_row("found", cell(detail.what))
+        if detail.cause:
+            table.add_row("look first", cell(detail.cause))
         console.print(Padding(table, (0, 0, 0, 2)))
         _steps(detail.steps, console)
-        if detail.hint:
+        if detail.question:
             table = columns("", "")
-            table.add_row("question", cell(detail.hint, style="italic"))
+            table.add_row("question", cell(detail.question, style="italic"))
             console.print(Padding(table, (0, 0, 0, 2)))
 
 
@@ -151,7 +153,8 @@ def _mishaps(evidence: Evidence, console: Console) -> None:
     console.print(Padding(table, (0, 0, 0, 2)))
 
 
-def _positions(verdict: Verdict, manifest: Manifest, console: Console) -> None:
+def _positions(graded: Graded, console: Console) -> None:
+    verdict, manifest = graded.verdict, graded.manifest
     rows = standing.positions(verdict, manifest)
     if not rows:
         return
@@ -162,6 +165,8 @@ def _positions(verdict: Verdict, manifest: Manifest, console: Console) -> None:
         limit = row.limit.replace("at most", "≤").replace("at least", "≥")
         table.add_row(*(cell(it) for it in (row.axis, seen, row.samples, limit, row.result)))
     console.print(Padding(table, (0, 0, 0, 2)))
+    for note in standing.footnotes(verdict.fit, graded.evidence, manifest) if verdict.fit else ():
+        console.print(Padding(Text(plain(note, 600)), (0, 0, 0, 2)))
     if sentence := standing.knee(verdict):
         console.print(Text(plain(f"  {sentence}", 600)))
 
@@ -190,8 +195,8 @@ def _bill(verdict: Verdict, console: Console) -> None:
     console.print(Padding(table, (0, 0, 0, 2)))
 
 
-def _predictions(verdict: Verdict, console: Console) -> None:
-    rows = standing.predictions(verdict)
+def _predictions(verdict: Verdict, manifest: Manifest, console: Console) -> None:
+    rows = standing.predictions(verdict, manifest)
     if not rows:
         return
     heading("what you predicted", console)
