@@ -1,7 +1,7 @@
 """An overload at a steady rate, spread over all replicas: how much of it is answered, and what is let through."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from crucible.authoring.asking import in_turn
@@ -70,7 +70,8 @@ def refusals(ops: Sequence[Op], n: int, window_ns: int) -> Refusals:
 
 
 def judge_overload(history: History) -> Finding:
-    """Errors count throughout; refusals are judged, and tiles laid, from the end of the warm-up on."""
+    """Errors count throughout; refusals are judged, and tiles laid, from the end of the warm-up on. Where too
+    much had no answer, the measures are the least that there was, and keep no limit."""
     ops, limits = history.named(OVERLOAD), limits_set(history, OVERLOAD)
     if not ops:
         return inconclusive("no request of the overload was sent")
@@ -100,7 +101,8 @@ def judge_overload(history: History) -> Finding:
         measures.append(Measure("wrong_refusals_ratio", wrong / late, wrong / late, doubtful / late, late))
     if len(silent) + wrong > 0.05 * len(ops):
         shown = found.wrong if wrong > len(silent) else silent
-        return failed(hollow(ops, silent, wrong), *shown, counted=counted, measures=measures)
+        unsure = [replace(it, open=len(silent) > 0.05 * len(ops)) for it in measures]
+        return failed(hollow(ops, silent, wrong), *shown, counted=counted, measures=unsure)
     if len(silent) + doubtful > 0.05 * len(ops):
         what = f"{doubtful} of {late} refusals are deserved only if {len(silent)} requests without an answer count"
         return inconclusive(what, counted=counted, measures=measures)
