@@ -29,7 +29,11 @@ class Challenge:
     @cached_property
     def suite(self) -> Suite:
         """What `hidden/checks.py` exports; whatever goes wrong there is the author's."""
-        return _load_suite(self.folder)
+        suite = _load_suite(self.folder)
+        if complaint := _misnamed(suite, self.manifest):
+            where = f"{self.folder.name}/hidden/checks.py"
+            raise CrucibleError(complaint, where=where, fix="write the name as it is there", fault=Fault.AUTHOR)
+        return suite
 
     @property
     def load_file(self) -> Path | None:
@@ -130,6 +134,17 @@ def _load_suite(challenge: Path) -> Suite:
                 where=where, fix="add them to SUITE.scenarios", fault=Fault.AUTHOR,
             )  # fmt: skip
     return suite
+
+
+def _misnamed(suite: Suite, manifest: Manifest) -> str:
+    """What a check names that the suite or the manifest does not have; empty where there is nothing."""
+    ids = {check.id for check in suite.checks}
+    for check in suite.checks:
+        if missing := set(check.explained_by) - ids:
+            return f"{check.id} is explained by checks that are not there: {', '.join(sorted(missing))}"
+        if missing := set(check.unless) - set(manifest.declares):
+            return f"{check.id} is no gate under declarations that are not there: {', '.join(sorted(missing))}"
+    return ""
 
 
 def _import(path: Path) -> ModuleType:
