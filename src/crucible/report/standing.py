@@ -96,14 +96,17 @@ def positions(verdict: Verdict, manifest: Manifest) -> tuple[Position, ...]:
     return tuple(table)
 
 
-def footnotes(fit: Fit, evidence: Evidence, manifest: Manifest) -> tuple[str, ...]:
-    """What has to be known to read some of a profile's measures."""
+def footnotes(fit: Fit, evidence: Evidence, manifest: Manifest, *, limited: bool = False) -> tuple[str, ...]:
+    """What has to be known to read some of a profile's measures, or (`limited`) of those that it limits."""
     profile = manifest.profile(fit.profile)
+    shown = fit.positions
+    if limited:
+        shown = tuple(measure for measure in shown if measure.axis in {limit.axis for limit in fit.limits})
     part = evidence.part(profile.replicas) if profile is not None else None
     foreign = blocks.foreign(part.load, profile.rate) if profile is not None and part is not None else None
-    slow = [measure.axis for measure in fit.positions if measure.axis in blocks.LATENCIES]
+    slow = [measure.axis for measure in shown if measure.axis in blocks.LATENCIES]
     notes = [f"{' and '.join(slow)} from 0 on: {foreign}"] if foreign is not None and slow else []
-    if unsure := [measure.axis for measure in fit.positions if measure.open]:
+    if unsure := [measure.axis for measure in shown if measure.open]:
         why = "a check that measures it did not see enough, or was not run, so it may be worse"
         notes.append(f"{', '.join(unsure[:MOST_LINES])}: {why}")
     return tuple(notes)
