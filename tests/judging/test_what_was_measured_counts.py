@@ -71,6 +71,14 @@ def test_a_failed_check_that_is_no_gate_is_no_failure_where_its_loss_is_within_t
     assert (fit(found)[0], found.exit_code) == (Judgement.FITS, 0)
 
 
+def test_a_failed_measure_that_was_asked_for_alone_was_judged() -> None:
+    found = graded(saying(Outcome.FAIL, lost(516), check=MEASURED_ONLY))
+    assert found.headline == (
+        "failed: no gate was judged, but the design does not fit a-few-lost: lost_per_1000 was 516, and this profile "
+        "needs at most 50"
+    )
+
+
 def test_what_an_inconclusive_check_counted_is_the_least_there_was() -> None:
     missed = graded(build.HOLDS, saying(Outcome.INCONCLUSIVE, lost(516), check=MEASURED_ONLY))
     assert fit(missed) == (Judgement.DOES_NOT, "lost_per_1000 was at least 516, and this profile needs at most 50")

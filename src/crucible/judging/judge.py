@@ -158,10 +158,10 @@ def _of_gates(case: _Case, checks: Sequence[CheckResult]) -> tuple[GradeOutcome,
     unsettled = [check for check in gates if _unsettled(check, case.evidence.own, case)]
     if unsettled:
         return GradeOutcome.INCONCLUSIVE, _first_of(unsettled)
-    passed = [check for check in checks if check.finding.outcome is Outcome.PASS]
-    if not passed:
+    if not any(check.finding.outcome in (Outcome.PASS, Outcome.FAIL) for check in checks):
         return GradeOutcome.INCONCLUSIVE, "no check could be judged"
-    return GradeOutcome.PASSED, _gates_hold(sum(check.gate for check in passed), asked)
+    held = sum(check.gate and check.finding.outcome is Outcome.PASS for check in checks)
+    return GradeOutcome.PASSED, _gates_hold(held, asked)
 
 
 def _conclude(gates: GradeOutcome, said: str, evidence: Evidence, fit: Fit) -> _Conclusion:
