@@ -240,6 +240,10 @@ class Lab(Protocol):
     def note(self, name: str, value: JsonValue) -> None:
         """Record a fact for the judges, such as a key's limit."""
 
+    def give_up(self, why: str) -> None:
+        """Nothing further can be learnt of this solution, for the reason `why`: no later scenario runs, and no load.
+        What this one saw stands, and is judged as ever."""
+
     async def sleep(self, seconds: float) -> None: ...
 
 

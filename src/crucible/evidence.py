@@ -126,7 +126,8 @@ class Problem:
     """Why a recording is incomplete."""
 
     kind: Literal["budget", "author", "stopped"]
-    """`budget`: it took longer than it may; `author`: the scenario itself raised; `stopped`: nothing to go on with."""
+    """`budget`: it took longer than it may; `author`: the scenario itself raised; `stopped`: the solution was started
+    again and did not come back, so there was nothing to go on with."""
     what: str
 
 
@@ -293,6 +294,8 @@ class Part:
     """What a reader must know of this run: what was not isolated, what an earlier run had left behind."""
     bypasses: tuple[str, ...] = ()
     """How the solution was seen to reach services past the lab network; with any, nothing can be concluded."""
+    given_up: str = ""
+    """Why nothing further was tried, where the run ended early: neither the scenarios that are missing nor the load."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Protocol
 import psutil
 
 from crucible import __version__
+from crucible.authoring import deaths
 from crucible.check import Scenario
 from crucible.errors import CrucibleError, Fault, place_in_suite
 from crucible.evidence import (
@@ -57,8 +58,9 @@ async def run(
     challenge = plan.solution.challenge
     setting = _Setting(environ, progress, challenge.load_file, (*challenges.places(environ), *private))
     parts = [await _part(plan, logs, setting)]
-    for other in plan.others if not _nothing_answered(parts[0].recordings) else ():
-        parts.append(await _part(other, logs / f"{other.replicas}-replicas", setting))
+    over = parts[0].given_up or _nothing_answered(parts[0].recordings)
+    for other in plan.others if not over else ():
+        parts.append(await _further_part(other, logs / f"{other.replicas}-replicas", setting))
     return Evidence(
         schema=1,
         crucible=__version__,
@@ -87,6 +89,16 @@ class _Setting:
     """Folders that the solution must not see."""
 
 
+async def _further_part(plan: Plan, logs: Path, setting: _Setting) -> Part:
+    """Likewise, once something has been seen: a solution that does not start with so many replicas loses none of it."""
+    try:
+        return await _part(plan, logs, setting)
+    except CrucibleError as error:
+        if error.fault is not Fault.LEARNER:
+            raise
+        return Part(plan.replicas, tuple(check.id for check in plan.checks), (), given_up=_why(error))
+
+
 async def _part(plan: Plan, logs: Path, setting: _Setting) -> Part:
     """Everything that runs with one number of replicas, in a lab of its own."""
     progress = setting.progress
@@ -97,10 +109,10 @@ async def _part(plan: Plan, logs: Path, setting: _Setting) -> Part:
         before = [scenario for scenario in plan.scenarios if scenario.phase != "fault"]
         recordings = await _observe(plan, lab, progress, before)
         offered = _Offered((), ())
-        if not _nothing_answered(recordings):
-            if plan.load is not None and setting.load_file is not None:
-                recording, offered = await _offer(plan, plan.load, lab, setting)
-                recordings.append(recording)
+        if plan.load is not None and setting.load_file is not None and not _over(lab, recordings):
+            recording, offered = await _offer(plan, plan.load, lab, setting)
+            recordings.append(recording)
+        if not _over(lab, recordings):
             faults = [scenario for scenario in plan.scenarios if scenario.phase == "fault"]
             recordings += await _observe(plan, lab, progress, faults)
         return Part(
@@ -116,6 +128,7 @@ async def _part(plan: Plan, logs: Path, setting: _Setting) -> Part:
             timings=tuple(lab.timings),
             notes=tuple(lab.isolation.notes),
             bypasses=lab.bypasses,
+            given_up=lab.given_up,
         )
 
 
@@ -133,6 +146,28 @@ def _nothing_answered(recordings: Iterable[Recording]) -> bool:
     return bool(contact) and not any(op.result is Result.OK for recording in contact for op in recording.ops)
 
 
+def _over(lab: RunningLab, recordings: Iterable[Recording]) -> bool:
+    """Whether there is nothing further to be learnt."""
+    return bool(lab.given_up) or _nothing_answered(recordings)
+
+
+def _why(error: CrucibleError) -> str:
+    """What went wrong, with what the process printed last."""
+    return error.what + deaths.last_words(error.excerpt)
+
+
+async def _revive(lab: RunningLab, observers: Sequence[Observer]) -> Problem | None:
+    """Start again what has ended, and tell the observers. Where it does not come back the run is over."""
+    try:
+        for event in await lab.revive():
+            for observer in observers:
+                observer.happened(event)
+    except CrucibleError as error:
+        lab.given_up = _why(error)
+        return Problem("stopped", lab.given_up)
+    return None
+
+
 async def _offer(plan: Plan, load: LoadPlan, lab: RunningLab, setting: _Setting) -> tuple[Recording, _Offered]:
     """The load, and what happened to the solution's processes under it."""
     assert setting.load_file is not None
@@ -148,13 +183,9 @@ async def _offer(plan: Plan, load: LoadPlan, lab: RunningLab, setting: _Setting)
             if load.ramp:
                 ramp.extend(await offered.ramp(plan.profile.rate, plan.profile.knee_p99_ms))
 
-    try:
-        for event in await lab.revive():
-            observer.happened(event)
-    except CrucibleError as error:
-        return observer.recording(Problem("stopped", error.what)), _Offered((), ())
+    if (problem := await _revive(lab, [observer])) is not None:
+        return observer.recording(problem), _Offered((), ())
     rates = ", ".join(f"{rate:g}/s" for rate in load.rates)
-    problem: Problem | None = None
     step = progress.step(f"load: {rates}{' and rising' if load.ramp else ''}", load.estimate_s)
     with lab.watched(observer.happened, attempts=False), step:
         try:
@@ -174,7 +205,7 @@ async def _observe(plan: Plan, lab: RunningLab, progress: Progress, wanted: Sequ
         with progress.step(f"{scenarios[0].phase}: {names}", estimate):
             recorded = await lab.timed(names, _together(plan, lab, scenarios))
         recordings += recorded
-        if _nothing_answered(recordings):
+        if _over(lab, recordings):
             break
     return recordings
 
@@ -190,12 +221,8 @@ def _groups(scenarios: Sequence[Scenario]) -> Iterator[list[Scenario]]:
 
 async def _together(plan: Plan, lab: RunningLab, scenarios: list[Scenario]) -> list[Recording]:
     observers = [Observer(lab, scenario.id, scenario.phase) for scenario in scenarios]
-    try:
-        for event in await lab.revive():
-            for observer in observers:
-                observer.happened(event)
-    except CrucibleError as error:
-        return [observer.recording(Problem("stopped", error.what)) for observer in observers]
+    if (problem := await _revive(lab, observers)) is not None:
+        return [observer.recording(problem) for observer in observers]
     return list(
         await asyncio.gather(
             *(_record(plan, lab, scenario, observer) for scenario, observer in zip(scenarios, observers, strict=True))
@@ -204,20 +231,24 @@ async def _together(plan: Plan, lab: RunningLab, scenarios: list[Scenario]) -> l
 
 
 async def _record(plan: Plan, lab: RunningLab, scenario: Scenario, observer: Observer) -> Recording:
-    """Let one scenario observe. It may take its budget; what it raises is the author's, and both are recorded."""
+    """Let one scenario observe. It may take its budget; what it raises is the author's, and both are recorded. That the
+    solution did not come back when it was started again is neither's, and ends the scenario alone."""
     problem: Problem | None = None
     rng = Random(f"{plan.seed}/{scenario.id}")
     with lab.watched(observer.happened):
         try:
-            async with asyncio.timeout(scenario.budget_s):
+            async with asyncio.timeout(scenario.budget_s) as observer.budget:
                 await scenario.observe(observer, rng)
         except TimeoutError:
             problem = Problem("budget", f"{scenario.id} took longer than its {scenario.budget_s:g} s")
-        except CrucibleError:
-            raise
+        except CrucibleError as error:
+            if observer.not_back is not error:
+                raise
         except Exception as error:  # a scenario is somebody else's code, and any failure in it is theirs
             problem = Problem("author", f"{scenario.id} raised {type(error).__name__}{place_in_suite(error)}: {error}")
             _log(scenario, error, lab.logs / "suite.log")
+    if observer.not_back is not None:
+        problem = Problem("stopped", _why(observer.not_back))
     return observer.recording(problem)
 
 

@@ -112,6 +112,7 @@ class MemoryLab:
         self.events: list[FaultEvent] = []
         self.services_ms = 1
         self.near_since_ns = 0
+        self.given_up = ""
         self.in_flight = 0
         self._fault = ""
         self._dead: set[str] = set()
@@ -186,6 +187,9 @@ class MemoryLab:
 
     def note(self, name: str, value: JsonValue) -> None:
         self.facts[name] = value
+
+    def give_up(self, why: str) -> None:
+        self.given_up = why
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

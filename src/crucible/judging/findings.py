@@ -1,17 +1,20 @@
 """One check at a time: its history out of the recordings, its judge's word, and what that word is worth."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
 from pydantic import JsonValue
 
+from crucible.authoring.deaths import left_unanswered, not_back
 from crucible.check import Check, Finding, History, Mode, Outcome, Suite
 from crucible.errors import place_in_suite
 from crucible.evidence import Evidence, Part, Problem, Recording
 
 MOST_EXAMPLES = 3
+_TELLS_OF_AN_END = re.compile(r"ended the process|\bprocess \S+ ended")
 
 
 def on_axes(check: Check, finding: Finding, axes: Sequence[str]) -> Finding:
@@ -34,7 +37,7 @@ def find(check: Check, suite: Suite, evidence: Evidence, part: Part) -> Finding:
     if not due:
         return Finding(Outcome.NOT_RUN, "only a full grade runs it")
     if missing := [name for name in due if name not in recordings]:
-        return Finding(Outcome.NOT_RUN, _why_missing(missing, part.recordings))
+        return Finding(Outcome.NOT_RUN, _why_missing(missing, part))
     seen = [recordings[name] for name in check.scenarios if name in recordings]
     for recording in seen:
         if recording.problem is not None and recording.problem.kind == "author":
@@ -42,7 +45,8 @@ def find(check: Check, suite: Suite, evidence: Evidence, part: Part) -> Finding:
             return Finding(Outcome.ERROR, what)
     if clash := _clash(seen):
         return Finding(Outcome.ERROR, f"{clash}: the author's fault")
-    return _weigh(check, _ask(check, history(seen, evidence, part)), seen)
+    told = history(seen, evidence, part)
+    return _weigh(_with_deaths(_ask(check, told), told), seen)
 
 
 def _clash(seen: Sequence[Recording]) -> str | None:
@@ -106,13 +110,30 @@ def _complaint(finding: object) -> str | None:
     return None
 
 
-def _weigh(check: Check, finding: Finding, seen: Sequence[Recording]) -> Finding:
-    """A pass that rests on an incomplete recording is inconclusive; everything else stands."""
+def _with_deaths(finding: Finding, seen: History) -> Finding:
+    """A failure, and what could not be judged, with the processes that ended by themselves meanwhile and did not come
+    back. What such an end left without an answer the design made impossible: that is a failure, and the end its cause.
+    """
+    gone = not_back(seen)
+    if finding.outcome not in (Outcome.FAIL, Outcome.INCONCLUSIVE) or not gone or _TELLS_OF_AN_END.search(finding.what):
+        return finding
+    ended = "; ".join(gone)
+    if left_unanswered(seen):
+        return replace(finding, outcome=Outcome.FAIL, what=f"{ended}: {finding.what}")
+    return replace(finding, what=f"{finding.what}; {ended}")
+
+
+def _weigh(finding: Finding, seen: Sequence[Recording]) -> Finding:
+    """A pass that rests on an incomplete recording is inconclusive; everything else stands. Where the solution did not
+    come back once a scenario had begun, nothing that rests on that scenario was kept."""
     cut = [(recording.scenario, recording.problem) for recording in seen if recording.problem is not None]
-    if finding.outcome is not Outcome.PASS or not cut:
+    gone = [recording for recording in seen if recording.problem is not None and recording.problem.kind == "stopped"]
+    weighed = (Outcome.PASS, Outcome.INCONCLUSIVE) if gone else (Outcome.PASS,)
+    if finding.outcome not in weighed or not cut:
         return finding
     reasons = "; ".join(_cut_short(scenario, problem) for scenario, problem in cut)
-    return replace(finding, outcome=Outcome.INCONCLUSIVE, what=f"{reasons}. Until then: {finding.what}")
+    outcome = Outcome.FAIL if any(recording.ops for recording in gone) else Outcome.INCONCLUSIVE
+    return replace(finding, outcome=outcome, what=f"{reasons}. Until then: {finding.what}")
 
 
 def _cut_short(scenario: str, problem: Problem) -> str:
@@ -120,7 +141,8 @@ def _cut_short(scenario: str, problem: Problem) -> str:
     return f"the scenario `{scenario}` {kind}: {problem.what}"
 
 
-def _why_missing(missing: Sequence[str], recordings: Sequence[Recording]) -> str:
+def _why_missing(missing: Sequence[str], part: Part) -> str:
     names = ", ".join(f"`{name}`" for name in missing)
-    stopped = [it.problem.what for it in recordings if it.problem is not None and it.problem.kind == "stopped"]
-    return f"the scenario {names} did not run" + (f": {stopped[0]}" if stopped else "")
+    stopped = [it.problem.what for it in part.recordings if it.problem is not None and it.problem.kind == "stopped"]
+    why = part.given_up or next(iter(stopped), "")
+    return f"the scenario {names} did not run" + (f": {why}" if why else "")

@@ -89,8 +89,13 @@ def _profiles(case: _Case, checks: Sequence[CheckResult]) -> tuple[_Judged, ...]
     for profile in (own, *(profile for profile in others if profile is not own)):
         part = evidence.part(profile.replicas)
         if part is None:
-            because = f"the run had {evidence.own.replicas} replicas, and this profile has {profile.replicas}"
+            because = evidence.own.given_up or (
+                f"the run had {evidence.own.replicas} replicas, and this profile has {profile.replicas}"
+            )
             judged.append(_Judged(tradeoffs.not_run(profile.id, because)))
+            continue
+        if part.given_up and not part.recordings:
+            judged.append(_Judged(tradeoffs.not_run(profile.id, part.given_up)))
             continue
         if profile.replicas not in found:
             found[profile.replicas] = _checks(case, part)
@@ -153,11 +158,15 @@ def _of_gates(case: _Case, checks: Sequence[CheckResult]) -> tuple[GradeOutcome,
     asked = sum(gate.id in case.evidence.own.checks for gate in gates)
     if failed := [check for check in gates if check.failed]:
         return GradeOutcome.FAILED, _failures(causes_first(failed), asked)
+    if (gone := _not_back(case.evidence.own)) is not None:
+        return GradeOutcome.FAILED, gone
     if bypasses := case.evidence.bypasses:
         return GradeOutcome.INCONCLUSIVE, "; ".join(bypasses)
     unsettled = [check for check in gates if _unsettled(check, case.evidence.own, case)]
     if unsettled:
         return GradeOutcome.INCONCLUSIVE, _first_of(unsettled)
+    if case.evidence.own.given_up:
+        return GradeOutcome.INCONCLUSIVE, f"not everything was tried: {case.evidence.own.given_up}"
     if not any(check.finding.outcome in (Outcome.PASS, Outcome.FAIL) for check in checks):
         return GradeOutcome.INCONCLUSIVE, "no check could be judged"
     held = sum(check.gate and check.finding.outcome is Outcome.PASS for check in checks)
@@ -183,6 +192,12 @@ def _broken_load(evidence: Evidence) -> str | None:
     recordings = [recording for part in evidence.parts for recording in part.recordings]
     problems = [recording.problem for recording in recordings if recording.phase == "load"]
     return next((it.what for it in problems if it is not None and it.kind == "author"), None)
+
+
+def _not_back(part: Part) -> str | None:
+    """How the solution did not come back when it was started again, where it did not: no design may do without that."""
+    problems = [recording.problem for recording in part.recordings if recording.problem is not None]
+    return next((problem.what for problem in problems if problem.kind == "stopped"), None)
 
 
 def _unsettled(check: CheckResult, part: Part, case: _Case) -> bool:

@@ -52,6 +52,8 @@ class Running:
         self._child: Child | None = None
         self._death_told = False
         self._ended_for: str | None = None
+        self._log_begin = 0
+        """Where in the log the present start begins."""
 
     @property
     def name(self) -> str:
@@ -86,9 +88,14 @@ class Running:
         env = {**self._place.env, "HOME": str(home), "TMPDIR": str(scratch), "INSTANCE_ID": self.name}
         if self.instance.answers_http:
             env["PORT"] = str(self.port)
+        self._log_begin = self.log.stat().st_size if self.log.exists() else 0
         command = ["/bin/sh", "-c", f"exec {self.instance.command}"]
         self._child = Child.start(command, cwd=home, log=self.log, env=env, confined=confined)
         self._death_told, self._ended_for = False, None  # not before: it would tell the earlier one's death again
+
+    def last_lines(self) -> str:
+        """The end of what it has printed since it was started: at most 1,000 bytes, as text that may hold anything."""
+        return tail(self.log, 1000, self._log_begin)
 
     def strike(self) -> None:
         """SIGKILL the process itself, at once; what it started is left to `kill`."""
@@ -153,7 +160,7 @@ class Running:
                 "let `processes.web.command` pass $PORT on, and listen on 127.0.0.1 or 0.0.0.0",
             )
         raise self._failure(
-            f"{self.name} did not answer GET /healthz with 200 within {deadline_s:g} s: {seen}",
+            f"{self.name} did not answer GET /healthz with 200 within {deadline_s:.3g} s: {seen}",
             "answer GET /healthz with 200 on $PORT as soon as requests can be taken",
         )
 
@@ -173,7 +180,7 @@ class Running:
             where=f"processes.{self.instance.type} (`{self.instance.command}`)",
             fix=f"{fix}; the whole log is logs/{self.log.name}",
             fault=Fault.LEARNER,
-            excerpt=tail(self.log),
+            excerpt=tail(self.log, since=self._log_begin),
         )
 
     def owns(self, process: psutil.Process) -> bool:

@@ -1,6 +1,7 @@
 """A plan becomes a running lab, and the lab becomes nothing again."""
 
 import asyncio
+import math
 import os
 import shutil
 import time
@@ -18,13 +19,16 @@ from crucible.lab.client import Client
 from crucible.lab.instance import Place, Running
 from crucible.lab.isolation import Isolation
 from crucible.lab.sink import SinkServer
-from crucible.lab.supervision import Supervisor, Told
+from crucible.lab.supervision import RESTART_S, Supervisor, Told
 from crucible.lab.tally import Tally
 from crucible.planning.plan import Plan
 from crucible.processes.child import family, kill_all
 from crucible.services import Server
 
 T = TypeVar("T")
+FIRST_STARTS = 2
+"""How often a process is started that ends before it was ever healthy: a command that cannot work is told at once, and
+two that make their tables at the same time get another chance."""
 KEPT_REPLIES = 64 << 20
 """Bytes of replies that a run keeps; a solution that floods the grader gets no further."""
 
@@ -53,6 +57,8 @@ class RunningLab:
             self.instances, self.tally.accounts, lambda: self.isolation.crowded(), self.now_ns
         )  # fmt: skip
         self.sink = SinkServer(plan.seed, self.now_ns) if plan.solution.manifest.sink else None
+        self.given_up = ""
+        """Why nothing further is to be tried; empty while it is."""
         self._kept = 0
 
     @property
@@ -133,10 +139,11 @@ class RunningLab:
                 self.isolation.confine(instance.name),
             )  # fmt: skip
             self.instances[instance.name] = Running(instance, tree, place)
-        await self.start(list(self.instances.values()))
+        await self.start(list(self.instances.values()), most=FIRST_STARTS)
 
-    async def start(self, instances: list[Running]) -> None:
-        """Start these; returns when those that answer HTTP are healthy, or raises a CrucibleError."""
+    async def start(self, instances: list[Running], most: float = math.inf) -> None:
+        """Start these; returns when those that answer HTTP are healthy, or raises a CrucibleError. Who ends before that
+        is started again, as whatever runs it elsewhere would, `most` times in all and while the deadline lasts."""
         for running in instances:
             self.client.forget(running.port)
             await asyncio.to_thread(running.start)
@@ -144,9 +151,26 @@ class RunningLab:
             async with asyncio.TaskGroup() as group:
                 for running in instances:
                     if running.instance.answers_http:
-                        group.create_task(running.healthy(self.client, self.plan.deadlines.boot))
+                        group.create_task(self._come_up(running, most))
         except* CrucibleError as failed:
             raise failed.exceptions[0] from None
+
+    async def _come_up(self, running: Running, most: float) -> None:
+        starts, end = 1, time.monotonic() + self.plan.deadlines.boot
+        while True:
+            try:
+                return await running.healthy(self.client, end - time.monotonic())
+            except CrucibleError as error:
+                if starts > 1:
+                    error.what += f"; it was started {starts} times"
+                if running.ended is None or starts >= most or time.monotonic() + RESTART_S >= end:
+                    raise
+            await asyncio.sleep(RESTART_S)
+            await asyncio.to_thread(running.kill)
+            self.client.forget(running.port)
+            await asyncio.to_thread(running.start)
+            self.supervisor.started_again(running)
+            starts += 1
 
     @property
     def _sunk(self) -> dict[str, str]:

@@ -16,11 +16,12 @@ def cut(log: Path) -> None:
             os.truncate(log, LOG_LIMIT // 2)
 
 
-def tail(log: Path, size: int = 2000) -> str:
-    """The end of a log, as text that may hold anything."""
+def tail(log: Path, size: int = 2000, since: int = 0) -> str:
+    """The end of a log, or of what it holds since that byte, as text that may hold anything."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - size))
+            end = log.stat().st_size
+            file.seek(max(since if since <= end else 0, end - size))  # it may have been cut meanwhile
             return file.read().decode("utf-8", "replace")
     except OSError:
         return ""

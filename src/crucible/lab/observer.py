@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pydantic import JsonValue
 
 from crucible.check import Call, Mode, NetworkFault, Sink
+from crucible.errors import CrucibleError
 from crucible.evidence import FaultEvent, Op, Problem, Recording, Request, Result
 from crucible.lab import untrusted
 from crucible.lab.client import Reply
@@ -35,6 +36,10 @@ class Observer:
         self._facts: dict[str, JsonValue] = {}
         self._late_s: list[float] = []
         self._faults = Faults(lab, self.happened)
+        self.budget: asyncio.Timeout | None = None
+        """How long the scenario may take. The start of a process has a deadline of its own, which is no part of it."""
+        self.not_back: CrucibleError | None = None
+        """How the solution did not come back when the scenario started it again."""
 
     @property
     def replicas(self) -> tuple[str, ...]:
@@ -112,7 +117,17 @@ class Observer:
         await self._faults.kill(instances)
 
     async def start(self, *instances: str) -> None:
-        await self._faults.start(instances)
+        begun, end = asyncio.get_running_loop().time(), self.budget.when() if self.budget is not None else None
+        if self.budget is not None and end is not None:
+            self.budget.reschedule(None)
+        try:
+            await self._faults.start(instances)
+        except CrucibleError as error:
+            self.not_back = error
+            raise
+        finally:
+            if self.budget is not None and end is not None:
+                self.budget.reschedule(end + asyncio.get_running_loop().time() - begun)
 
     async def terminate(self, instance: str, grace_s: float = 10.0) -> None:
         await self._faults.terminate(instance, grace_s)
@@ -129,6 +144,9 @@ class Observer:
 
     def note(self, name: str, value: JsonValue) -> None:
         self._facts[name] = value
+
+    def give_up(self, why: str) -> None:
+        self._lab.given_up = self._lab.given_up or why
 
     async def sleep(self, seconds: float) -> None:
         await self._sleep_until(asyncio.get_running_loop().time() + seconds)

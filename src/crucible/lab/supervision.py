@@ -99,12 +99,17 @@ class Supervisor:
                 if self._fallen.pop(name, None) is not None and self._instances[name].ended is not None:
                     await asyncio.to_thread(self._instances[name].kill)
                     await asyncio.to_thread(self._instances[name].start)
-                    self._tell(FaultEvent("restarted", name, self._now_ns()))
+                    self.started_again(self._instances[name])
+
+    def started_again(self, running: Running) -> None:
+        """Tell that one which had ended by itself runs again."""
+        self._tell(FaultEvent("restarted", running.name, self._now_ns()))
 
     def _notice_deaths(self) -> None:
         for running in self._instances.values():
             if (death := running.death()) is not None:
-                self._tell(FaultEvent("died", running.name, self._now_ns(), detail={"status": death}))
+                detail: dict[str, JsonValue] = {"status": death, "log": running.last_lines()}
+                self._tell(FaultEvent("died", running.name, self._now_ns(), detail=detail))
                 if not running.instance.answers_http:
                     self._fallen[running.name] = time.monotonic()
 
