@@ -99,12 +99,13 @@ SUITE = Suite(
             "NT-12", "survives-crashes",
             "Whatever crashes, and whenever: what was accepted still arrives.",
             "Name, for every step from yes to arrived, what is lost if the process ends right after it.",
-            False, ("crashes",), judge_crashes,
+            True, ("crashes",), judge_crashes,
             (
                 "lost_per_1000", "lost_per_crash", "doubled_per_1000", "accepted_store_outage_ratio",
                 "accepted_postgres_outage_ratio", "accepted_provider_outage_ratio", "refusal_p99_ms", "recovery_s",
                 "declared_loss_s",
             ),
+            unless={"delivery": "at-most-once"},
         ),
         Check(
             "NT-13", "bad-input-is-refused",

@@ -11,12 +11,12 @@ from functools import partial
 from random import Random
 
 from crucible.authoring.facts import note
-from crucible.authoring.strikes import after_s, posting, struck
+from crucible.authoring.strikes import Posting, after_s, posting, struck
 from crucible.check import Call, Lab, SinkFault
 from crucible.evidence import Attempt, Op
 
 from . import strikes
-from .messages import CHANNELS, Message, accepted, calls, handed, message, messages, reached
+from .messages import CHANNELS, Message, accepted, asked, calls, handed, message, messages, reached
 from .providers import faulty
 from .strikes import Strike
 from .waiting import calm, read_back, resolve, settle
@@ -26,10 +26,10 @@ STRIKE_MS = (20, 80)
 """After an answer."""
 DOWN_S = 0.5
 SLOW_MS, INTO_CALL_S = 500, 0.03
+MOST_AGAIN = 3
 AT_ONCE = 30
 """Messages that are there when a process is struck in the middle of its call: it has more of them in hand."""
 TAKE_OVER_S = 15.0
-RECOVERS_S = 15.0
 RESET_S, RESET_AFTER_S = 0.6, 0.5
 PATIENCE_S = 5.0
 
@@ -41,11 +41,20 @@ class Cohorts:
         self.lab, self.rng = lab, rng
         self.wanted: list[Message] = []
         self.ops: list[Op] = []
+        self._strikes = 0
 
     def draw(self, strike: Strike, number: int) -> list[Call]:
         drawn = messages(self.rng, number)
         self.wanted += drawn
         return calls(self.lab, drawn, strike.name, PATIENCE_S)
+
+    @asynccontextmanager
+    async def during(self, strike: Strike) -> AsyncIterator[None]:
+        """Note how long a strike lasted, with what was asked for under it."""
+        begun_ns = self.lab.now_ns()
+        yield
+        note(self.lab, strikes.Span(strike.name, begun_ns, self.lab.now_ns()), str(self._strikes))
+        self._strikes += 1
 
     async def calm(self, strike: Strike) -> None:
         """Wait until every replica answers: one that has just started may still be connecting."""
@@ -58,34 +67,46 @@ class Cohorts:
         *, heal: Callable[[], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
         """Post messages for so long, act in the middle of it, and note what that met."""
-        lab, backlog = self.lab, 0
+        lab, backlog, so_far = self.lab, 0, Posting()
+
+        async def moment(posted: Posting) -> None:
+            nonlocal so_far
+            so_far = posted
+            await after_s(lab, at_s)(posted)
 
         async def measured() -> None:
             nonlocal backlog
-            backlog = len({one.user for one in self.wanted} - reached(lab.sink.attempts)) - lab.in_flight
+            waiting = {asked(op, "user") for op in (*self.ops, *so_far.ops) if accepted(op)}
+            backlog = len(waiting - reached(lab.sink.attempts))
             await act()
 
         cohort = self.draw(strike, int(seconds * WIDE_PER_S))
-        posted, found = await struck(lab, cohort, 1 / WIDE_PER_S, when=after_s(lab, at_s), strike=measured, heal=heal)
+        posted, found = await struck(lab, cohort, 1 / WIDE_PER_S, when=moment, strike=measured, heal=heal)
         self.ops += posted.ops
         note(lab, strikes.Met(backlog, found.in_flight, found.not_caused), strike.name)
 
 
 async def crashes(lab: Lab, rng: Random) -> None:
     cohorts = Cohorts(lab, rng)
-    await everything_killed(cohorts)
-    await cohorts.calm(strikes.ALL_KILLED)
-    for _ in range(2 if lab.mode == "quick" else 5):
-        await caller_killed(cohorts)
-    await caller_paused(cohorts)
+    async with cohorts.during(strikes.ALL_KILLED):
+        await everything_killed(cohorts)
+        await cohorts.calm(strikes.ALL_KILLED)
+    async with cohorts.during(strikes.CALLER_KILLED):
+        await callers_killed(cohorts)
+    async with cohorts.during(strikes.CALLER_PAUSED):
+        await caller_paused(cohorts)
     for service in lab.services:
-        await service_crashed(cohorts, service)
-        await service_away(cohorts, service)
+        async with cohorts.during(strikes.crash_of(service)):
+            await service_crashed(cohorts, service)
+        async with cohorts.during(strikes.outage_of(service)):
+            await service_away(cohorts, service)
     if lab.services:
-        await connections_reset(cohorts)
+        async with cohorts.during(strikes.RESET):
+            await connections_reset(cohorts)
     if lab.mode == "full":
-        await rolling_restart(cohorts)
-    healed = lab.now_ns()
+        async with cohorts.during(strikes.ROLLING):
+            await rolling_restart(cohorts)
+    note(lab, strikes.Healed(healed := lab.now_ns()))
     await resolve(lab, cohorts.ops, strikes.FOR_SURE)
     await settle(lab, cohorts.wanted, healed)
     await read_back(lab, cohorts.ops, strikes.FOR_SURE)
@@ -129,25 +150,36 @@ async def connections_reset(cohorts: Cohorts) -> None:
     await cohorts.calm(strikes.RESET)
 
 
-async def caller_killed(cohorts: Cohorts) -> None:
-    """F3: whoever calls the provider, in the middle of it."""
+async def callers_killed(cohorts: Cohorts) -> None:
+    """F3, some times; and again, with providers that take longer, until one was killed with its call in hand."""
+    times = 2 if cohorts.lab.mode == "quick" else 5
+    in_hand = [await caller_killed(cohorts, SLOW_MS) for _ in range(times)]
+    for _ in range(MOST_AGAIN):
+        if any(in_hand):
+            return
+        in_hand.append(await caller_killed(cohorts, 4 * SLOW_MS))
+
+
+async def caller_killed(cohorts: Cohorts, delay_ms: int) -> bool:
+    """Kill whoever calls the provider, in the middle of it; whether its call had no answer yet."""
     lab = cohorts.lab
-    async with _next_call(cohorts, strikes.CALLER_KILLED) as call:
+    async with _next_call(cohorts, strikes.CALLER_KILLED, delay_ms) as call:
         caller = await lab.sink.caller(call) if call else None
         if call is None or caller is None:
-            return
+            return False
         await lab.sleep(max(0.0, INTO_CALL_S - (lab.now_ns() - call.at_ns) / 1e9))
         await lab.kill(caller)
         unanswered = lab.sink.attempts[call.number].answered_ns is None
         await lab.sleep(DOWN_S)
         await lab.start(caller)
         note(lab, strikes.KilledInCall(caller, unanswered), str(call.number))
+        return unanswered
 
 
 async def caller_paused(cohorts: Cohorts) -> None:
     """F4: a worker that stops in the middle of its call, until another one has taken over; then it goes on."""
     lab = cohorts.lab
-    async with _next_call(cohorts, strikes.CALLER_PAUSED) as call:
+    async with _next_call(cohorts, strikes.CALLER_PAUSED, SLOW_MS) as call:
         caller = await lab.sink.caller(call) if call else None
         if call is None or caller is None or caller in lab.replicas:
             why = "nobody but the replicas called" if caller else "it was not seen who called"
@@ -167,11 +199,11 @@ def _made_again(lab: Lab, call: Attempt) -> bool:
 
 
 @asynccontextmanager
-async def _next_call(cohorts: Cohorts, strike: Strike) -> AsyncIterator[Attempt | None]:
+async def _next_call(cohorts: Cohorts, strike: Strike, delay_ms: int) -> AsyncIterator[Attempt | None]:
     """Post some messages at once, to providers that take their time, and wait for the next call of one; None where
     there was none. Leaves when all have been answered."""
     lab = cohorts.lab
-    async with faulty(lab, CHANNELS, SinkFault(delay_ms=SLOW_MS)):
+    async with faulty(lab, CHANNELS, SinkFault(delay_ms=delay_ms)):
         calling = asyncio.create_task(lab.sink.next_call())
         burst = asyncio.create_task(lab.burst(cohorts.draw(strike, AT_ONCE)))
         try:
@@ -194,7 +226,7 @@ async def service_away(cohorts: Cohorts, service: str) -> None:
     away = strikes.Away(len(ops), sum(map(accepted, ops)))
     note(lab, away, service)
     first = None
-    while first is None and lab.now_ns() - healed < RECOVERS_S * 1e9:
+    while first is None and lab.now_ns() - healed < strikes.RECOVERS_S * 1e9:
         one = message(cohorts.rng, "push")
         cohorts.wanted.append(one)
         cohorts.ops.append(await lab.call(one.call(lab.replicas[0], f"{strike.name}/after", 2.0)))

@@ -7,6 +7,8 @@ BACKLOG, IN_FLIGHT = 50, 8
 """How much must have been waiting, or under way, for a crash to show anything."""
 AWAY_S, AWAY_PER_S = 1.5, 20
 """How long a service is away, and what is asked for meanwhile."""
+RECOVERS_S = 15.0
+"""How long it is waited for the first delivery after a service was away."""
 FOR_SURE = "crashes"
 """The label of what is asked again after all strikes."""
 
@@ -46,7 +48,7 @@ class Met:
     """What a strike met, by its name."""
 
     backlog: int
-    """Messages that were sent and have had no effect: at most so many waited."""
+    """Messages that were accepted and had not had an effect yet."""
     in_flight: int
     not_caused: str = ""
 
@@ -54,6 +56,22 @@ class Met:
     def wide(self) -> bool:
         """Whether it was enough to show something. What could not be caused is told elsewhere."""
         return self.not_caused != "" or self.backlog >= BACKLOG or self.in_flight >= IN_FLIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From when to when a strike lasted, with what was asked for under it; noted under a number."""
+
+    strike: str
+    begin_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Healed:
+    """When the last strike was over, and everything was there again."""
+
+    at_ns: int
 
 
 @dataclass(frozen=True, slots=True)

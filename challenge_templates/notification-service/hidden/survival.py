@@ -1,64 +1,133 @@
 """NT-12: what each strike lost and doubled, and what an outage costs."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from crucible.authoring.facts import fact, noted
 from crucible.authoring.outcomes import exactly, failed, inconclusive, passed, percentile
 from crucible.check import Finding, History, Measure
+from crucible.evidence import Op
+from crucible.oracles.delivery import Owes, late
 
 from . import strikes
 from .accounts import Books, books
 from .messages import accepted, key_of
-from .strikes import Strike
-from .waiting import again
+from .strikes import RECOVERS_S, Strike
+from .waiting import WITHIN_S, again
 
 CARDS_S = 1.0
 """What a power failure may cost the store, by its card (`appendfsync everysec`)."""
+GRACE_NS = 250_000_000
+"""By which something may be late: a call that was begun in time."""
 PATIENCE_NS = 500_000_000
 """Before the crash: who was asked later may have been cut off by it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Toll:
+    """What one strike cost."""
+
+    owed: int
+    """Messages that were accepted under it, and those of others that it cost."""
+    missed: tuple[str, ...]
+    """Keys of those that had not arrived within `WITHIN_S` of the last heal: they were tried last while it lasted."""
+    late: int
+    """How many of them came after that."""
+    open: tuple[str, ...]
+    """Keys of those that never arrived, and of which it was never said for sure that they were accepted."""
+    doubled: int
+
+
 def judge_crashes(history: History) -> Finding:
-    tolls = _by_strike(history)
-    owed, lost = sum(told.owed for told in tolls.values()), sum(len(told.lost) for told in tolls.values())
+    told = books(history, _asked(history))
+    tolls = _by_strike(history, told)
+    owed, missed = sum(toll.owed for toll in tolls.values()), sum(len(toll.missed) for toll in tolls.values())
     measures = [*_losses(tolls), *_provider_outage(history), *_outages(history)]
-    counted = {f"accepted under {strike.name}": float(told.owed) for strike, told in tolls.items()}
-    counted |= {f"lost under {strike.name}": float(len(told.lost)) for strike, told in tolls.items() if told.lost}
+    counted = {f"accepted under {strike.name}": float(toll.owed) for strike, toll in tolls.items()}
+    counted |= {f"lost under {strike.name}": float(len(toll.missed)) for strike, toll in tolls.items() if toll.missed}
     declared = history.declares.get("delivery", "exactly-once-effect")
-    wrong = {strike: told for strike, told in tolls.items() if told.lost}
+    wrong = {strike: toll for strike, toll in tolls.items() if toll.missed}
     if wrong and declared != "at-most-once":
-        what = "; ".join(
-            f"{strike.words} lost {len(told.lost)} of {told.owed} accepted notifications"
-            for strike, told in wrong.items()
+        lost = "; ".join(
+            f"{strike.words} lost {len(toll.missed)} of {toll.owed} accepted notifications"
+            for strike, toll in wrong.items()
         )
-        first = next(iter(wrong.values()))
-        return failed(what, *first.shown(first.lost), counted=counted, measures=measures)
+        late = sum(toll.late for toll in wrong.values())
+        what = (
+            f"{lost}: {'they' if missed > 1 else 'it'} had not arrived {WITHIN_S:g} s after the last failure was over"
+        )
+        return failed(
+            f"{what}{f' ({late} came later)' if late else ''}",
+            *told.shown(next(iter(wrong.values())).missed), counted=counted, measures=measures,
+        )  # fmt: skip
     never = [
-        f"{len(told.open)} notifications never arrived after {strike.words}"
-        for strike, told in tolls.items() if told.open
+        f"{len(toll.open)} notifications never arrived after {strike.words}"
+        for strike, toll in tolls.items() if toll.open
     ]  # fmt: skip
     if never:
         what = "; ".join(never) + ", and it was never said for sure that they were accepted"
         return inconclusive(what, counted=counted, measures=measures)
-    narrow = _narrow(history, tolls)
-    if not tolls or narrow:
-        what = f"too little was waiting when {', '.join(narrow) or 'anything'} struck to show anything"
+    if what := _unseen(history, tolls):
         return inconclusive(what, counted=counted, measures=measures)
     notes = _not_run(history)
-    what = f"{len(tolls)} kinds of strike lost {lost} of {owed} accepted notifications{notes and f' ({notes})'}"
+    what = f"{len(tolls)} kinds of strike lost {missed} of {owed} accepted notifications{notes and f' ({notes})'}"
     return passed(what, counted=counted, measures=measures)
 
 
-def _by_strike(history: History) -> dict[Strike, Books]:
-    """The books of what was asked for under each strike, and asked again after all."""
-    late = history.named(again(strikes.FOR_SURE))
+def _asked(history: History) -> list[Op]:
+    """What was asked for under some strike, and asked again after all."""
+    names = [*(strike.name for strike in strikes.every(history.services)), again(strikes.FOR_SURE)]
+    return [op for name in names for op in history.named(name)]
+
+
+def _by_strike(history: History, told: Books) -> dict[Strike, Toll]:
+    """What each strike cost that was seen to strike anything. A message that did not arrive belongs to the one during
+    which it was last tried, else to the one under which it was asked for."""
+    healed = fact(history, strikes.Healed)
+    slack_ns = int(history.lag_ms * 1e6) + GRACE_NS
+    owing = [item for item in told.items.values() if item.owes is Owes.ONE]
+    too_late = late(owing, told.account.done, int(WITHIN_S * 1e9) + slack_ns, healed.at_ns) if healed else []
+    came = {item.id for item in too_late}
+    missed = {*told.lost, *came}
+    doubled = Counter(double.id for double in told.account.doubled)
     found = {}
     for strike in strikes.every(history.services):
-        ops = history.named(strike.name)
-        keys = set(map(key_of, ops))
-        if ops:
-            found[strike] = books(history, [*ops, *(op for op in late if key_of(op) in keys)])
+        posted = [key for key in dict.fromkeys(map(key_of, history.named(strike.name))) if key in told.items]
+        struck = [key for key in told.items if key in missed and _struck_by(history, told, key) == strike.name]
+        mine = {*posted, *struck}
+        if mine:
+            found[strike] = Toll(
+                owed=sum(told.items[key].owes is Owes.ONE for key in mine),
+                missed=tuple(struck),
+                late=sum(key in came for key in struck),
+                open=tuple(key for key in posted if key in told.open),
+                doubled=sum(doubled[key] for key in posted),
+            )
     return found
+
+
+def _struck_by(history: History, told: Books, key: str) -> str:
+    """The name of the strike that a message which did not arrive belongs to."""
+    tried = [attempt.at_ns for attempt in told.attempts.get(key, []) if not attempt.effect]
+    spans = sorted(noted(history, strikes.Span).values(), key=lambda span: span.begin_ns)
+    met = [span.strike for span in spans if tried and span.begin_ns <= tried[-1] <= span.end_ns]
+    return met[-1] if met else told.ops[key][0].name.split("/")[0]
+
+
+def _unseen(history: History, tolls: Iterable[Strike]) -> str:
+    """What was not seen of some strike that may have lost something, in words."""
+    struck = list(tolls)
+    missing = [
+        strike for strike in strikes.every(history.services) if strike not in struck and strike != strikes.ROLLING
+    ]
+    if not history.services:
+        missing = [strike for strike in missing if strike != strikes.RESET]
+    if missing:
+        return f"nothing is known of {', '.join(strike.words for strike in missing)}"
+    if narrow := _narrow(history, struck):
+        return f"too little was waiting when {', '.join(narrow)} struck to show anything"
+    return "" if fact(history, strikes.Healed) else "it was not seen to the end"
 
 
 def _narrow(history: History, struck: Iterable[Strike]) -> list[str]:
@@ -78,21 +147,21 @@ def _not_run(history: History) -> str:
     return "; ".join(filter(None, [paused.why_not if paused else "", *crashed]))
 
 
-def _losses(tolls: Mapping[Strike, Books]) -> list[Measure]:
+def _losses(tolls: Mapping[Strike, Toll]) -> list[Measure]:
     """Under the worst strike. What never arrived, and may have been accepted, may have been lost as well."""
-    total = sum(told.owed for told in tolls.values())
+    total = sum(toll.owed for toll in tolls.values())
 
-    def worst(count: Callable[[Books], int]) -> float:
-        return max((1000 * count(told) / told.owed for told in tolls.values() if told.owed), default=0.0)
+    def worst(count: Callable[[Toll], int]) -> float:
+        return max((1000 * count(toll) / toll.owed for toll in tolls.values() if toll.owed), default=0.0)
 
-    least, most = worst(lambda told: len(told.lost)), worst(lambda told: len(told.lost) + len(told.open))
+    least, most = worst(lambda toll: len(toll.missed)), worst(lambda toll: len(toll.missed) + len(toll.open))
     found = [
-        exactly("doubled_per_1000", worst(lambda told: len(told.account.doubled)), total),
+        exactly("doubled_per_1000", worst(lambda toll: toll.doubled), total),
         Measure("lost_per_1000", least, least, most, total),
     ]
-    if told := tolls.get(strikes.ALL_KILLED):
-        lost = len(told.lost)
-        found.append(Measure("lost_per_crash", lost, lost, lost + len(told.open), told.owed))
+    if toll := tolls.get(strikes.ALL_KILLED):
+        lost = len(toll.missed)
+        found.append(Measure("lost_per_crash", lost, lost, lost + len(toll.open), toll.owed))
     return found
 
 
@@ -113,8 +182,12 @@ def _provider_outage(history: History) -> list[Measure]:
 def _outages(history: History) -> list[Measure]:
     """What an outage of a service costs, and what its card says."""
     found, outages = [], noted(history, strikes.Away)
-    if recoveries := [away.recovery_s for away in outages.values() if away.recovery_s is not None]:
-        found.append(Measure("recovery_s", max(recoveries), min(recoveries), max(recoveries), len(recoveries)))
+    recoveries = [away.recovery_s for away in outages.values()]
+    seen = [seconds for seconds in recoveries if seconds is not None]
+    if len(seen) < len(recoveries):  # it was not waited for longer than that
+        found.append(Measure("recovery_s", RECOVERS_S, RECOVERS_S, RECOVERS_S, len(recoveries), beyond=True))
+    elif seen:
+        found.append(Measure("recovery_s", max(seen), min(seen), max(seen), len(seen)))
     sent = int(strikes.AWAY_S * strikes.AWAY_PER_S)
     shares = {service: away.accepted / away.sent for service, away in outages.items()}
     if shares:
