@@ -154,6 +154,15 @@ def test_what_an_interrupted_scenario_counted_keeps_no_limit_and_may_miss_one() 
         assert fit(graded(gate, check, recordings=recordings))[0] is result
 
 
+def test_what_a_failed_check_counted_before_it_was_cut_short_keeps_no_limit_either() -> None:
+    race = replace(build.PASSING[1], problem=Problem("stopped", "web.0 ended"))
+    recordings = (build.PASSING[0], race, build.PASSING[2])
+    gate = replace(build.HOLDS, scenarios=("contact",))
+    found = graded(gate, saying(Outcome.FAIL, lost(0), check=MEASURED_ONLY), recordings=recordings)
+    assert fit(found)[0] is Judgement.INCONCLUSIVE
+    assert fit(found)[1].endswith("T-4 survives-crashes was cut short")
+
+
 # What was not waited for any longer
 
 

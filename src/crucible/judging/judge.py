@@ -5,9 +5,8 @@ the learner. Then a failed gate, then anything inconclusive among the gates; the
 learner chose it. A gate is a measure for a design that declares what the check's `unless` names.
 
 What was measured counts whatever its check says: a measured check that fails is no failure of the grade, and its loss
-is the design's position. Where a check came to no conclusion, broke or did not run, its axes are open: what was counted
-on them, by whomever, is the least there is, which may miss a limit and keeps none; times and sizes are dropped. So no
-profile fits on what is missing.
+is the design's position. Where a check did not see all, its axes are open (`open_axes`): no profile fits on what is
+missing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from crucible.check import Check, Finding, Outcome, Suite
 from crucible.evidence import Evidence, Part
 from crucible.judging import blocks, contact, findings, tradeoffs
 from crucible.judging.blocks import Knee
+from crucible.judging.open_axes import open_axes
 from crucible.judging.tradeoffs import Checked, Fit, Judgement, Terms
 from crucible.judging.verdict import SCHEMA, CheckResult, GradeOutcome, Prediction, Verdict, causes_first
 from crucible.judging.words import words
@@ -110,7 +110,7 @@ def _profile(profile: Profile, part: Part, checks: Sequence[CheckResult], case: 
     say = _named if part is case.evidence.own else _first_of  # of the run's own part the checks say the rest
     checked = Checked(
         tuple(measure for check in checks for measure in check.finding.measures if not _broke(check)),
-        _open_axes(checks, case),
+        open_axes(checks, case.suite, part, case.evidence.mode),
         say(causes_first(failed)) if failed else "",
         say(open_) if open_ else "",
     )
@@ -121,30 +121,6 @@ def _profile(profile: Profile, part: Part, checks: Sequence[CheckResult], case: 
 
 def _broke(check: CheckResult) -> bool:
     return check.finding.outcome is Outcome.ERROR
-
-
-def _open_axes(checks: Sequence[CheckResult], case: _Case) -> dict[str, str]:
-    """The axes on which a design may stand worse than was seen, and why: a check that measures them did not see enough,
-    or was not run. What only a full grade runs is not missed in a quick one."""
-    known = {check.id: check for check in case.suite.checks}
-    found: dict[str, str] = {}
-    for check in checks:
-        outcome, asked = check.finding.outcome, known[check.id]
-        measured = {measure.axis for measure in check.finding.measures}
-        if outcome is Outcome.NOT_RUN and findings.due_scenarios(asked, case.suite, case.evidence.mode):
-            axes = set(asked.axes) - measured
-        else:
-            axes = set(asked.axes) | measured if outcome in (Outcome.INCONCLUSIVE, Outcome.ERROR) else set()
-        for axis in axes:
-            found.setdefault(axis, f"{check.name} {_WAS[outcome]}")
-    return found
-
-
-_WAS = {
-    Outcome.NOT_RUN: "was not run",
-    Outcome.INCONCLUSIVE: "came to no conclusion",
-    Outcome.ERROR: "broke",
-}
 
 
 def _of_gates(case: _Case, checks: Sequence[CheckResult]) -> tuple[GradeOutcome, str]:
