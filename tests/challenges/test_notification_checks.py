@@ -43,6 +43,7 @@ FLAWS = {
     "early": "NT-11",
     "a list in memory": "NT-12",
     "acknowledges before it sends": "NT-12",
+    "tries again too late": "NT-12",
     "accepts anything": "NT-13",
 }
 

@@ -94,6 +94,16 @@ def test_a_failure_before_it_was_given_up_stands() -> None:
     assert judged(seen)[0].outcome is GradeOutcome.FAILED
 
 
+def test_what_was_seen_before_it_was_given_up_convicts_and_acquits_nobody() -> None:
+    """Of a check that rests on a scenario which did not run as well."""
+    both = replace(build.HOLDS, scenarios=("race", "steady"))
+    part = build.changed(build.racing(14), given_up="nothing ever arrived")
+    for seen, outcome in ((part, Outcome.FAIL), (build.evidence(given_up="nothing ever arrived"), Outcome.NOT_RUN)):
+        cut = build.changed(seen, recordings=[it for it in seen.own.recordings if it.scenario in ("contact", "race")])
+        finding = judge(cut, build.MANIFEST, build.suite(both, build.AGREES), build.PRICES).checks[0].finding
+        assert finding.outcome is outcome, finding.what
+
+
 def test_no_grade_passes_that_was_given_up_however_little_was_missed() -> None:
     verdict, _ = judged(build.evidence(given_up="nothing ever arrived", profile_chosen=False))
     assert verdict.headline == "inconclusive: not everything was tried: nothing ever arrived"

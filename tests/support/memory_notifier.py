@@ -192,7 +192,7 @@ class Notifier:
 
     def _claim(self, channel: str, number: int) -> list[Kept]:
         now = self.lab.now_ns()
-        if self.lab.away:
+        if self.lab.away or self.flaw == "delivers nothing":
             return []
         due = [
             it for it in self.kept.values()
@@ -266,6 +266,8 @@ class Notifier:
                 at = self.lab.now_ns() + int((wait_s + 0.1) * 1e9)
                 self.resumes_ns[worker, one.channel] = max(self.resumes_ns[worker, one.channel], at)
             pause = 0.25 if self.flaw == "retries for ever" else min(8.0, 0.5 * 2 ** (one.attempts - 1))
+            if self.flaw == "tries again too late":
+                pause = one.attempts**4 + 15 + 20 * (one.attempts + 1)
             one.due_ns = self.lab.now_ns() + int(pause * 1e9)
 
     def crashed(self, names: Sequence[str]) -> None:

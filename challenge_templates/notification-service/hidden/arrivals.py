@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from crucible.authoring.outcomes import exactly, failed, inconclusive, passed
 from crucible.check import Finding, History
 from crucible.evidence import Op
-from crucible.oracles.delivery import Owes
+from crucible.oracles.delivery import Owes, late
 
 from .accounts import Books, books
-from .line import FEWEST, delivery_times
-from .messages import state
-from .waiting import read_backs
+from .line import BURST, CONTACT, FEWEST, LINE, delivery_times
+from .messages import key_of, state
+from .waiting import GRACE_NS, WITHIN_S, read_backs
 
 SHARE = 0.95
 """Of the messages that were asked for without any fault: so many must have been accepted."""
@@ -28,20 +28,32 @@ def never_sure(keys: Sequence[str]) -> str:
 
 
 def judge_lost(history: History) -> Finding:
-    """NT-1."""
-    told = books(history, history.ops)
+    """NT-1. Of the contact only where nothing was asked for after it."""
+    told = books(history, [op for op in history.ops if op.name.split("/")[0] != CONTACT] or history.ops)
     lost, owed = told.lost, told.owed
     counted = {"accepted messages": owed, "with an effect": owed - len(lost)}
     measures = delivery_times(history)
     if lost:
         what = f"{len(lost)} of {owed} accepted notifications never arrived{_twins(told, lost)}"
         return failed(what, *told.shown(lost), counted=counted, measures=measures)
+    if slow := _too_late(history, told):
+        what = (
+            f"{len(slow)} of {owed} accepted notifications arrived later than {WITHIN_S:g} s, though nothing had failed"
+        )
+        return failed(what, *told.shown(slow), counted=counted, measures=measures)
     if told.open:
         return inconclusive(never_sure(told.open), *told.shown(told.open), counted=counted, measures=measures)
     if owed < FEWEST or owed < SHARE * (owed + len(told.unsure)):
         what = f"only {owed} of {len(told.items)} notifications were accepted or refused for sure"
         return inconclusive(what, counted=counted, measures=measures)
     return passed(f"all {owed} accepted notifications arrived", counted=counted, measures=measures)
+
+
+def _too_late(history: History, told: Books) -> list[str]:
+    """Keys of what was asked for without any fault and came after the time that is promised."""
+    calm = set(map(key_of, (*history.named(LINE), *history.named(BURST))))
+    items = [item for key, item in told.items.items() if key in calm and item.owes is Owes.ONE]
+    return [item.id for item in late(items, told.account.done, int(WITHIN_S * 1e9 + GRACE_NS))]
 
 
 def _twins(told: Books, lost: Sequence[str]) -> str:

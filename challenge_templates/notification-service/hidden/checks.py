@@ -13,7 +13,7 @@ from .races import judge_retries, retries
 from .survival import judge_crashes
 
 SCENARIOS = (
-    Scenario("contact", "contact", contact, budget_s=30, estimate_s=0.2),
+    Scenario("contact", "contact", contact, budget_s=100, estimate_s=0.4),
     Scenario("retries", "race", retries, budget_s=100, estimate_s=3),
     Scenario("later", "race", later, budget_s=60, estimate_s=3),
     Scenario("line", "steady", line, budget_s=220, estimate_s=14),
@@ -33,13 +33,14 @@ SUITE = Suite(
             "NT-1", "none-is-lost",
             "Every notification that was accepted arrives, unless it was taken back or can never be delivered.",
             "Between the moment that you say yes and the moment that it arrives, where is a notification kept?",
-            True, ("line", "errors"), judge_lost, ("effect_p50_ms", "effect_p99_ms", "drain_s"),
+            True, ("contact", "line", "errors"), judge_lost, ("effect_p50_ms", "effect_p99_ms", "drain_s"),
         ),
         Check(
             "NT-2", "none-is-doubled",
             "No notification arrives twice without an excuse.",
             "When an answer does not come, how does the provider know that your next call means the same?",
             True, EVERYTHING, judge_doubled, ("unjustified_doubles",),
+            explained_by=("NT-4",),
         ),
         Check(
             "NT-3", "no-phantoms",
@@ -58,12 +59,14 @@ SUITE = Suite(
             "What a notification's state says is so, on every replica.",
             "What do you know at the moment that you write `sent` down?",
             True, ("line", "isolation", "errors", "crashes"), judge_states,
+            explained_by=("NT-1", "NT-12"),
         ),
         Check(
             "NT-6", "cancel-and-opt-out-hold",
             "What was taken back is not begun any more, two seconds later, wherever it waits.",
             "Who asks what a user wants, and how long ago was that when the call is made?",
             True, ("withdrawn",), judge_withdrawn,
+            explained_by=("NT-1",),
         ),
         Check(
             "NT-7", "polite-to-providers",
@@ -76,24 +79,28 @@ SUITE = Suite(
             "What can never be delivered holds up nothing else.",
             "What does a worker do with the next notification while the one before it fails?",
             False, ("line", "isolation"), judge_poison,
+            explained_by=("NT-1", "NT-10"),
         ),
         Check(
             "NT-9", "priority-matters",
             "What is urgent does not wait behind what is not.",
             "When an urgent notification comes, how many others have already been promised to a worker?",
             False, ("priority",), judge_priority, ("priority_ratio",),
+            explained_by=("NT-1",),
         ),
         Check(
             "NT-10", "channels-are-isolated",
             "A channel that hangs holds up no other.",
             "How many of your workers can one provider keep waiting at once?",
             False, ("line", "isolation"), judge_isolation, ("hung_channel_ratio",),
+            explained_by=("NT-1",),
         ),
         Check(
             "NT-11", "never-early",
             "What is asked for later comes then: never before, and on an idle line soon after.",
             "What wakes up when its moment comes, and what if that has just been restarted?",
             True, ("later",), judge_later,
+            explained_by=("NT-1",),
         ),
         Check(
             "NT-12", "survives-crashes",
@@ -106,6 +113,7 @@ SUITE = Suite(
                 "declared_loss_s",
             ),
             unless={"delivery": "at-most-once"},
+            explained_by=("NT-1",),
         ),
         Check(
             "NT-13", "bad-input-is-refused",

@@ -8,10 +8,10 @@ from crucible.authoring.outcomes import exactly, percentile
 from crucible.check import Call, History, Lab, Measure
 
 from .accounts import books
-from .messages import Message, by_key, calls, key_of, message, messages, place
-from .waiting import read_back, resolve, settle
+from .messages import CHANNELS, Message, accepted, by_key, calls, key_of, message, messages, place, state
+from .waiting import WITHIN_S, any_arrives, read_back, resolve, settle
 
-LINE, BURST = "line", "burst"
+CONTACT, LINE, BURST = "contact", "line", "burst"
 PER_S, BURST_S = 50, 2.0
 TWINS = 6
 """Pairs of messages that are equal in all but their keys."""
@@ -25,10 +25,16 @@ class BurstBegan:
 
 
 async def contact(lab: Lab, rng: Random) -> None:
-    for target in lab.replicas:
-        op = await lab.call(message(rng, "email").call(target, "contact"))
+    """One on each channel, on each replica. Where none of what was accepted arrives in the time that is promised,
+    nothing else can be learnt."""
+    wanted = [(target, message(rng, channel)) for target in lab.replicas for channel in CHANNELS]
+    ops = [await lab.call(one.call(target, CONTACT)) for target, one in wanted]
+    for op in ops[:: len(CHANNELS)]:
         if place(op):
-            await lab.call(Call(target, "GET", place(op), name="contact/read"))
+            await lab.call(Call(op.target, "GET", place(op), name=f"{CONTACT}/read"))
+    taken = [one for (_, one), op in zip(wanted, ops, strict=True) if accepted(op) and state(op) != "suppressed"]
+    if taken and not await any_arrives(lab, taken, lab.now_ns()):
+        lab.give_up(f"none of the first {len(taken)} notifications that were accepted arrived within {WITHIN_S:g} s")
 
 
 async def line(lab: Lab, rng: Random) -> None:

@@ -12,14 +12,13 @@ from crucible.oracles.delivery import Owes, late
 
 from . import strikes
 from .accounts import Books, books
+from .line import FEWEST
 from .messages import accepted, key_of
 from .strikes import RECOVERS_S, Strike
-from .waiting import WITHIN_S, again
+from .waiting import GRACE_NS, WITHIN_S, again
 
 CARDS_S = 1.0
 """What a power failure may cost the store, by its card (`appendfsync everysec`)."""
-GRACE_NS = 250_000_000
-"""By which something may be late: a call that was begun in time."""
 PATIENCE_NS = 500_000_000
 """Before the crash: who was asked later may have been cut off by it."""
 
@@ -118,13 +117,15 @@ def _struck_by(history: History, told: Books, key: str) -> str:
 def _unseen(history: History, tolls: Iterable[Strike]) -> str:
     """What was not seen of some strike that may have lost something, in words."""
     struck = list(tolls)
-    missing = [
-        strike for strike in strikes.every(history.services) if strike not in struck and strike != strikes.ROLLING
-    ]
+    due = [strike for strike in strikes.every(history.services) if strike != strikes.ROLLING]
     if not history.services:
-        missing = [strike for strike in missing if strike != strikes.RESET]
+        due.remove(strikes.RESET)
+    missing = [strike for strike in due if sum(op.name == strike.name for op in history.named(strike.name)) < FEWEST]
     if missing:
-        return f"nothing is known of {', '.join(strike.words for strike in missing)}"
+        return f"too little was asked for under {', '.join(strike.words for strike in missing)}"
+    unseen = {"kill", *(["reset"] if history.services else [])} - {event.kind for event in history.events}
+    if unseen:
+        return f"no {' and no '.join(sorted(unseen))} was seen to land"
     if narrow := _narrow(history, struck):
         return f"too little was waiting when {', '.join(narrow)} struck to show anything"
     return "" if fact(history, strikes.Healed) else "it was not seen to the end"

@@ -13,6 +13,8 @@ from .messages import CHANNELS, Message, accepted, calls, definite, key_of, mess
 
 WITHIN_S = 60.0
 """Of the last heal: by then everything that was accepted has been delivered, by the contract (D)."""
+GRACE_NS = 250_000_000
+"""By which something may be later than that: a call that was begun in time."""
 LOOK_S = 0.1
 QUIET_S = 0.3
 """After everything has arrived. A second effect that comes later is seen all the same, while other scenarios run."""
@@ -45,6 +47,16 @@ async def settle(lab: Lab, wanted: Iterable[Message], since_ns: int, within_s: f
         await lab.sleep(LOOK_S)
     await lab.sleep(QUIET_S)
     return not users
+
+
+async def any_arrives(lab: Lab, wanted: Iterable[Message], since_ns: int, within_s: float = WITHIN_S) -> bool:
+    """Wait until one of these has had an effect; whether it came to that."""
+    users = {one.user for one in wanted}
+    while not users & reached(lab.sink.attempts):
+        if lab.now_ns() > since_ns + within_s * 1e9:
+            return False
+        await lab.sleep(LOOK_S)
+    return True
 
 
 async def idle(lab: Lab, rng: Random, name: str) -> bool:
