@@ -3,10 +3,10 @@ has to be up for that. What the routes answer; the queues are in broker.py, what
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from body import BadInputError, Wanted, name_in, notification_in, preferences_in
-from broker import Broker, BrokerUnavailableError
+from broker import TROUBLE, Broker, BrokerUnavailableError
 from ids import id_of, is_ours
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -26,7 +26,8 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     app.state.store = await Store.open(CONNECTIONS)
     app.state.broker = Broker()
     app.state.quiet_until = 0.0
-    await app.state.broker.channel()
+    with suppress(*TROUBLE):  # then it is opened by whoever first has something to put into a queue
+        await app.state.broker.channel()
     yield
     await app.state.broker.close()
     await app.state.store.close()

@@ -23,6 +23,7 @@ SAFELY: dict[str, Any] = {
     "x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish",
 }  # fmt: skip
 """A message leaves a waiting queue when the next one has it. In a classic queue a crash between the two loses it."""
+TROUBLE = (OSError, TimeoutError, aio_pika.exceptions.AMQPError, aio_pika.exceptions.ChannelInvalidStateError)
 CONFIRM_S = 2.0
 HEARTBEAT_S = 2
 """A worker that is silent for about twice that has its messages given to others."""
@@ -65,12 +66,7 @@ class Broker:
             async with asyncio.timeout(CONFIRM_S):
                 channel = await self.channel()
                 await channel.default_exchange.publish(body, queue, mandatory=True)
-        except (
-            OSError,
-            TimeoutError,
-            aio_pika.exceptions.AMQPError,
-            aio_pika.exceptions.ChannelInvalidStateError,
-        ) as error:
+        except TROUBLE as error:
             raise BrokerUnavailableError from error
 
     async def read(self, queue: str, most: int, take: Callable[[AbstractIncomingMessage], Awaitable[None]]) -> None:

@@ -1,7 +1,9 @@
 """What was asked for, and what came of it, in PostgreSQL. There is no queue: a row is written, sent, and marked."""
 
+import asyncio
 import os
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,11 @@ from body import Wanted
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
 COMMAND_S = 1.0
 POOL_WAIT_S = 0.5
+AWAY = (
+    OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+)  # fmt: skip
+"""What a PostgreSQL says that is not there yet, or not any more; nothing else mends itself."""
 TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
@@ -34,6 +41,21 @@ class Kept:
     body: str
 
 
+async def _make_tables(url: str) -> None:
+    """Waits for PostgreSQL as long as it takes: to end would only be to be started again, and to wait then."""
+    while True:
+        with suppress(*AWAY):
+            first = await asyncpg.connect(url, timeout=10)
+            try:
+                async with first.transaction():
+                    await first.execute("SELECT pg_advisory_xact_lock(4711)")  # both replicas make the tables at once
+                    await first.execute(SCHEMA)
+            finally:
+                await first.close()
+            return
+        await asyncio.sleep(0.2)
+
+
 class Store:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
@@ -41,13 +63,7 @@ class Store:
     @classmethod
     async def open(cls, connections: int) -> "Store":
         url = os.environ["DATABASE_URL"]
-        first = await asyncpg.connect(url)  # who starts can wait longer than who is asked
-        try:
-            async with first.transaction():
-                await first.execute("SELECT pg_advisory_xact_lock(4711)")  # both replicas make the tables at once
-                await first.execute(SCHEMA)
-        finally:
-            await first.close()
+        await _make_tables(url)
         return cls(
             await asyncpg.create_pool(url, min_size=0, max_size=connections, timeout=POOL_WAIT_S, command_timeout=10)
         )

@@ -15,6 +15,12 @@ COMMAND_S = 0.3
 POOL_WAIT_S = 0.35
 """How long a request waits for a connection; with the timeout of its command, every answer is there within a second."""
 SWEEP_S = 2.0
+AWAY = (
+    OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+)  # fmt: skip
+"""What a PostgreSQL says that is not there yet, or not any more; nothing else mends itself."""
+TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class StoreUnavailableError(Exception):
@@ -41,13 +47,11 @@ class Limiter:
 
     @classmethod
     async def open(cls) -> "Limiter":
-        pool = await asyncpg.create_pool(
-            os.environ["DATABASE_URL"], min_size=4, max_size=CONNECTIONS, timeout=POOL_WAIT_S, command_timeout=10
-        )
-        async with pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock(4711)")  # both replicas make the tables at once
-            await connection.execute(SCHEMA)
-        return cls(pool)
+        """Waits for PostgreSQL as long as it takes: to end would only be to be started again, and to wait then."""
+        while True:
+            with suppress(*AWAY):
+                return cls(await _pool())
+            await asyncio.sleep(0.2)
 
     async def set_limit(self, key: str, limit: int, window_ms: int) -> None:
         """In force everywhere at once."""
@@ -69,17 +73,30 @@ class Limiter:
         try:
             async with self._pool.acquire(timeout=POOL_WAIT_S) as connection:
                 return await connection.fetchrow(statement, *values, timeout=COMMAND_S)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except TROUBLE as error:
             raise StoreUnavailableError from error
 
     async def _sweep(self) -> None:
         """Remove what no window holds any more."""
         while True:
             await asyncio.sleep(SWEEP_S)
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*TROUBLE):
                 async with self._pool.acquire(timeout=POOL_WAIT_S) as connection:
                     await connection.execute("DELETE FROM spent WHERE until < now()", timeout=5)
 
     async def close(self) -> None:
         self._sweeping.cancel()
         self._pool.terminate()
+
+
+async def _pool() -> asyncpg.Pool:
+    """Connections to a database that has the tables."""
+    url = os.environ["DATABASE_URL"]
+    first = await asyncpg.connect(url, timeout=10)  # who starts can wait longer than who is asked
+    try:
+        async with first.transaction():
+            await first.execute("SELECT pg_advisory_xact_lock(4711)")  # both replicas make the tables at once
+            await first.execute(SCHEMA)
+    finally:
+        await first.close()
+    return await asyncpg.create_pool(url, min_size=4, max_size=CONNECTIONS, timeout=POOL_WAIT_S, command_timeout=10)
