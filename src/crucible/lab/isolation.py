@@ -7,7 +7,6 @@ and a firewall rule keeps it from attached services. Where something of that can
 import os
 import random
 import shutil
-import socket
 import stat
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from crucible.lab.accounting import crowds
+from crucible.processes import names
 from crucible.processes.child import Child
 from crucible.processes.confinement import Confinement, FileView
 
@@ -131,10 +131,10 @@ def hand_over(tree: Path, owner: Confinement) -> None:
     """Make everything in `tree` the confined user's, with folders that others may pass through."""
     if owner.uid is None:
         return
-    for at, folders, names in os.walk(tree):
+    for at, folders, files in os.walk(tree):
         here = Path(at)
         here.chmod(here.stat().st_mode | 0o755)
-        for path in (here, *(here / name for name in (*folders, *names))):
+        for path in (here, *(here / name for name in (*folders, *files))):
             os.chown(path, owner.uid, owner.uid, follow_symlinks=False)
 
 
@@ -157,8 +157,7 @@ def _firewall(program: str, *arguments: str) -> bool:
 
 def _take_users() -> tuple[int, int | None]:
     """The first of a row of users that own no process and that no other grader holds, and the descriptor that holds
-    them: of a socket, whose name ends with this process, whatever ends it. Where all are held it is a row that nobody
-    seems to use."""
+    them. Where all are held it is a row that nobody seems to use."""
     taken = set()
     for process in psutil.process_iter():
         try:
@@ -169,12 +168,7 @@ def _take_users() -> tuple[int, int | None]:
     free = [row for row in rows if not taken & set(range(row, row + MOST_INSTANCES))]
     random.SystemRandom().shuffle(free)
     for row in free:
-        held = socket.socket(socket.AF_UNIX)
-        try:
-            held.bind(f"\0crucible-users-{row}")
-        except OSError:
-            held.close()
-        else:
+        if (held := names.take(f"users-{row}")) is not None:
             return row, held.detach()
     return random.SystemRandom().choice(free or rows), None
 

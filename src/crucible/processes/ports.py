@@ -1,28 +1,33 @@
-"""Ports of this machine that nobody uses, and that nobody is given twice."""
+"""Ports of this machine that nobody uses, and that nobody is given twice, in this grader or in another one."""
 
 import random
 import socket
 import threading
 
 from crucible.errors import CrucibleError, Fault
+from crucible.processes import names
 
 PORTS = range(20_000, 32_000)
 """Below the ephemeral range, so that no outgoing connection takes a port between two starts."""
-_given: set[int] = set()
+_given: dict[int, socket.socket] = {}
+"""With what keeps each from other graders while its owner does not listen: it starts, or was killed a moment ago."""
 _giving = threading.Lock()
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 on which nothing listens now. Raises a CrucibleError where there is none."""
     with _giving:
-        for port in random.sample(sorted(set(PORTS) - _given), 200):
+        for port in random.sample(sorted(set(PORTS) - set(_given)), 200):
+            if (held := names.take(f"port-{port}")) is None:
+                continue
             with socket.socket() as probe:
                 try:
                     probe.bind(("127.0.0.1", port))
                 except OSError:
+                    held.close()
                     continue
-                _given.add(port)  # its owner may be slow to listen
-                return port
+            _given[port] = held
+            return port
     raise CrucibleError(
         "no free port was found", where=f"127.0.0.1:{PORTS.start}-{PORTS.stop}", fix="end what listens there",
         fault=Fault.CRUCIBLE,
