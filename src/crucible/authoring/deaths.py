@@ -73,6 +73,12 @@ def left_unanswered(history: History) -> bool:
     return any(op.status is None and op.sent_ns >= ends[op.target] for op in history.ops if op.target in ends)
 
 
+def printed_last(event: FaultEvent) -> str:
+    """What a process had printed last when it ended, as `last_words` says it."""
+    printed = event.detail.get("log")
+    return last_words(printed) if isinstance(printed, str) else ""
+
+
 def last_words(printed: str) -> str:
     """The line that tells most of what a process printed last, as the end of a sentence; empty where there is none.
     It is the solution's own text, and may hold anything that can be shown in one line."""
@@ -87,9 +93,8 @@ def last_words(printed: str) -> str:
 def _in_words(death: Death, events: Iterable[FaultEvent]) -> str:
     event, detail = death.event, death.event.detail
     often = f", the last of {death.times} times" if death.times > 1 else ""
-    printed = detail.get("log")
-    said = last_words(printed) if isinstance(printed, str) else ""
-    return f"{event.subject} {_how(event.kind, detail)}{often}{_met(event, events)}, and did not come back{said}"
+    met = _met(event, events)
+    return f"{event.subject} {_how(event.kind, detail)}{often}{met}, and did not come back{printed_last(event)}"
 
 
 def _how(kind: str, detail: dict[str, JsonValue]) -> str:

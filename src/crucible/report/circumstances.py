@@ -2,7 +2,7 @@
 was. Strings here are still unescaped."""
 
 import signal
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -10,8 +10,9 @@ from statistics import median
 
 from pydantic import JsonValue
 
+from crucible.authoring.deaths import printed_last
 from crucible.check import Measure
-from crucible.evidence import Evidence
+from crucible.evidence import Evidence, FaultEvent
 from crucible.judging import blocks
 from crucible.judging.tradeoffs import WEB, web_requests
 from crucible.judging.words import interval, number
@@ -121,14 +122,17 @@ def architecture(evidence: Evidence) -> Architecture:
 
 
 def mishaps(evidence: Evidence) -> tuple[str, ...]:
-    """One sentence for each way in which a process ended, or was ended, without the grader testing anything by it."""
+    """One sentence for each way in which a process ended, or was ended, without the grader testing anything by it, and
+    what it had printed when that happened for the last time."""
     events = {(it.kind, it.subject, it.at_ns): it for recording in evidence.own.recordings for it in recording.events}
-    times = Counter(
-        f"{plain(event.subject, 40)} {MISHAPS[event.kind](event.detail)}"
-        for event in events.values()
-        if event.kind in MISHAPS
-    )
-    return tuple(f"{what} ({count} times)" if count > 1 else what for what, count in times.items())[:MOST_LINES]
+    ways: dict[str, list[FaultEvent]] = defaultdict(list)
+    for event in events.values():
+        if event.kind in MISHAPS:
+            ways[f"{plain(event.subject, 40)} {MISHAPS[event.kind](event.detail)}"].append(event)
+    return tuple(
+        f"{what}{f' ({len(ends)} times)' if len(ends) > 1 else ''}{printed_last(ends[-1])}"
+        for what, ends in ways.items()
+    )[:MOST_LINES]
 
 
 def network(evidence: Evidence) -> tuple[str, ...]:
