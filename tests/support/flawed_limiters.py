@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from pydantic import JsonValue
-from support.limiters import FailsNowAndThen, GivesUpOnAFarStore, HonestLimiter
+from support.limiters import FailsNowAndThen, FixedWindow, Gcra, GivesUpOnAFarStore, HonestLimiter
 
 from crucible.authoring.memory_lab import MS, LateAnswer
 
@@ -39,6 +39,25 @@ class AllowsAnyCost(HonestLimiter):
         fits = super().admits(key, 1, target, at_ns)
         if fits:
             self.log[key].append((at_ns, cost - 1))
+        return fits
+
+
+class TrimsItsCount(HonestLimiter):
+    """After each admission it counts no more than would leave room for one more of that cost but one."""
+
+    def admits(self, key: str, cost: int, target: str, at_ns: int) -> bool:
+        fits = super().admits(key, cost, target, at_ns)
+        over = self.used(key, target, at_ns) - (self.limits[key][0] - cost + 1)
+        if fits and over > 0:
+            self.log[key].append((at_ns, -over))
+        return fits
+
+
+class CountsACostAsOneUnit(HonestLimiter):
+    def admits(self, key: str, cost: int, target: str, at_ns: int) -> bool:
+        fits = super().admits(key, cost, target, at_ns)
+        if fits:
+            self.log[key][-1] = (at_ns, 1)
         return fits
 
 
@@ -102,6 +121,25 @@ class LimitsNothingMuch(HonestLimiter):
 
 
 class HintsAtTheWholeWindow(HonestLimiter):
+    def retry_after_ms(self, key: str, cost: int, target: str, at_ns: int) -> int:
+        return self.limits[key][1] // MS
+
+
+class HintsByTheNewestUnit(HonestLimiter):
+    def retry_after_ms(self, key: str, cost: int, target: str, at_ns: int) -> int:
+        window_ns = self.limits[key][1]
+        newest = max((at for at, _ in self.log.get(key, ())), default=at_ns)
+        return max(0, -(-(newest + window_ns - at_ns) // MS))
+
+
+class AlwaysHintsAtTheWholeWindow(FixedWindow):
+    """In windows that begin with the epoch."""
+
+    def retry_after_ms(self, key: str, cost: int, target: str, at_ns: int) -> int:
+        return self.limits[key][1] // MS
+
+
+class RefillsAndHintsAtTheWholeWindow(Gcra):
     def retry_after_ms(self, key: str, cost: int, target: str, at_ns: int) -> int:
         return self.limits[key][1] // MS
 

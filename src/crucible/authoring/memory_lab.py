@@ -70,6 +70,9 @@ class MadeUp:
     Override `answer`, and of the others what the scenarios at hand do to it.
     """
 
+    hold_ms: float = 0.0
+    """How long the answer that `answer` has just given is held back."""
+
     def answer(self, at_ns: int, target: str, method: str, path: str, text: str) -> tuple[int, JsonValue]:
         """Status and reply of a request that reaches `target`. Raises SystemExit where that ends the process."""
         raise NotImplementedError
@@ -214,6 +217,8 @@ class MemoryLab:
             else:
                 try:
                     status, reply = self.solution.answer(self.now_ns(), *asked)
+                    hold_ms, self.solution.hold_ms = self.solution.hold_ms, 0.0
+                    await asyncio.sleep(hold_ms / 1000)
                 except SystemExit:
                     self._dead.add(call.target)
                     self.events.append(FaultEvent("died", call.target, self.now_ns()))
