@@ -28,7 +28,7 @@ SUITE = Suite(
         Scenario("overload", "steady", overload, budget_s=25, estimate_s=11),
         Scenario("skew", "steady", skew, budget_s=25, estimate_s=9),
         Scenario("edges", "steady", edges, budget_s=25, estimate_s=8),
-        Scenario("hints", "steady", hints, budget_s=30, estimate_s=6),
+        Scenario("hints", "steady", hints, budget_s=40, estimate_s=9),
         Scenario("changes", "steady", changes, budget_s=25, estimate_s=9),
         Scenario("usage", "steady", usage, budget_s=25, estimate_s=9),
         Scenario("old-keys", "steady", old_keys, budget_s=120, estimate_s=18),
