@@ -115,4 +115,5 @@ def hollow(ops: Sequence[Op], silent: Sequence[Op], wrong: int) -> str:
     share = 100 * (len(ops) - len(silent) - wrong) / len(ops)
     parts = [f"{len(silent)} had no answer (most often: {why_none(silent, answered)})"] if silent else []
     parts += [f"{wrong} were refused although the limit was not used up"] if wrong else []
-    return f"only {share:.1f} % of {len(ops)} requests were answered as they should: {' and '.join(parts)}"
+    every = f"only {share:.1f} % of {len(ops)} requests were answered as they should, and 95 % must be"
+    return f"{every}: {' and '.join(parts)}"

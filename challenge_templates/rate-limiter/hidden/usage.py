@@ -11,7 +11,7 @@ from crucible.authoring.outcomes import failed, inconclusive, passed
 from crucible.check import Call, Finding, History, Lab
 from crucible.evidence import Op, Result
 
-from .edges import peaks
+from .edges import missed, peaks
 from .requests import LONG_MS, allowed, answered, check, fresh, key_of, limit, limits_set, number, put_limit, units
 
 USED_LIMIT, BUSY_MS = 20, 2_000
@@ -24,6 +24,9 @@ ENOUGH = 8
 """Units of the quiet key that show whether they grow back."""
 FILLED_NS = 3_000_000_000
 """From the first unit to the first reading, at most, where requests take up to 300 ms."""
+NEVER_ALLOWED = "What is in your count that was never allowed?"
+FEWEST_BUSY = 5
+"""Answered readings of the busy key, of each replica."""
 SLACK_NS = 60_000_000
 """Of a window's edge: clocks in whole milliseconds, and of several machines."""
 
@@ -123,7 +126,9 @@ class Readings:
     def clear(self) -> bool:
         """Whether they acquit."""
         right = [it for it in self.quiet if it.used is not None and not it.wrong]
-        return len(right) >= 2 and not many([it for it in self.busy if it.wrong or it.used is None], 3, len(self.busy))
+        said = sum(it.used is not None for it in self.busy)
+        off = [it for it in self.busy if it.wrong or it.used is None]
+        return len(right) >= 2 and said >= FEWEST_BUSY and not many(off, 3, len(self.busy))
 
 
 def many(off: list[Reading], fewest: int, of: int) -> list[Reading]:
@@ -152,7 +157,7 @@ def judge_usage(history: History) -> Finding:
     wrong, dumb = sum(it.wrong for it in every), sum(it.used is None for it in every)
     counted = {"readings": len(every), "out of bounds": wrong, "without an answer": dumb}
     peak = peaks(history)
-    if not every or not any(it.low for it in every) or not peak.certain:
+    if not any(it.high for it in every) or not peak.certain:
         return inconclusive("nothing was allowed on a key whose usage was read", counted=counted)
     if peak.certain > EXACT:
         what = f"not held to it, since its peak is {peak.certain:.2f}: {wrong} of {len(every)} readings were off"
@@ -169,11 +174,14 @@ def judge_usage(history: History) -> Finding:
         if peak.possible > EXACT:
             lost = "requests without an answer leave open whether this design counts in a sliding window"
             return inconclusive(f"{what}; {lost}", counted=counted)
-        return failed(what, *(it.op for it in guilty), counted=counted)
+        if missed(history):
+            return inconclusive(f"{what}; whether this design counts in a sliding window was not seen", counted=counted)
+        question = NEVER_ALLOWED if (first.used or 0) > first.high else ""
+        return failed(what, *(it.op for it in guilty), counted=counted, question=question)
     if not all(own.clear for own in by_target) or len({it.op.target for it in found.quiet}) < history.replicas:
         what = f"{dumb} of {len(every)} readings had no answer and {wrong} were off, too many to pass"
         return inconclusive(what, counted=counted)
-    if any(it.high != it.low for it in found.quiet):
+    if any(it.high != it.low for it in readings(history, QUIET)):
         return inconclusive("checks without an answer leave open how much was used", counted=counted)
     what = f"{len(every) - wrong - dumb} of {len(every)} readings, on every replica, were what had been allowed"
     return passed(what, counted=counted)
