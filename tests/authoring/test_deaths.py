@@ -86,6 +86,13 @@ def test_every_kind_of_end_has_its_words(event: FaultEvent, said: str) -> None:
     assert deaths.not_back(seen(event)) == [said]
 
 
+def test_of_several_the_first_is_told_in_full() -> None:
+    both = seen(died("web.1", 9, log="KeyError\n"), died("web.0", 10), died("worker.0", 11), ops=(asked(20, 200),))
+    first = "web.1 ended with status 1, and did not come back (the last it printed: KeyError)"
+    assert deaths.in_short(both) == f"{first}; nor did web.0 and worker.0"
+    assert deaths.in_short(seen()) == ""
+
+
 def test_what_it_printed_last_is_quoted_by_the_line_that_tells_most() -> None:
     (said,) = deaths.not_back(seen(died(log=TRACE)))
     assert said.endswith("did not come back (the last it printed: ConnectionRefusedError: [Errno 111])")

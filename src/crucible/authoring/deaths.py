@@ -14,7 +14,7 @@ SOON_S = 10.0
 """A fault that was over for longer than this is not named beside a death."""
 RESTARTED_WITHIN_S = 3.0
 """A worker that ended less than this before the history's end may have been about to be started again."""
-MOST_SAID = 120
+MOST_SAID = 90
 """Characters of what a process printed that a sentence quotes."""
 BACK = ("start", "restarted")
 ENDED_BY_THE_GRADER = ("kill", "terminate")
@@ -65,6 +65,15 @@ def of(history: History) -> tuple[Death, ...]:
 def not_back(history: History) -> list[str]:
     """In words, each process that ended by itself and did not come back, with what it met and what it printed last."""
     return [_in_words(death, history.events) for death in of(history)]
+
+
+def in_short(history: History) -> str:
+    """Likewise as one clause: the first of them in full, the others by name. Empty where there is none."""
+    gone = of(history)
+    if not gone:
+        return ""
+    others = [death.event.subject for death in gone[1:]]
+    return _in_words(gone[0], history.events) + (f"; nor did {' and '.join(others)}" if others else "")
 
 
 def left_unanswered(history: History) -> bool:

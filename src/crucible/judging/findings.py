@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from pydantic import JsonValue
 
-from crucible.authoring.deaths import left_unanswered, not_back
+from crucible.authoring.deaths import in_short, left_unanswered
 from crucible.check import Check, Finding, History, Mode, Outcome, Suite
 from crucible.errors import place_in_suite
 from crucible.evidence import Evidence, Part, Problem, Recording
@@ -117,10 +117,10 @@ def _with_deaths(finding: Finding, seen: History) -> Finding:
     """A failure, and what could not be judged, with the processes that ended by themselves meanwhile and did not come
     back. What such an end left without an answer the design made impossible: that is a failure, and the end its cause.
     """
-    gone = not_back(seen)
-    if finding.outcome not in (Outcome.FAIL, Outcome.INCONCLUSIVE) or not gone or _TELLS_OF_AN_END.search(finding.what):
+    ended = in_short(seen)
+    told = _TELLS_OF_AN_END.search(finding.what)
+    if finding.outcome not in (Outcome.FAIL, Outcome.INCONCLUSIVE) or not ended or told:
         return finding
-    ended = "; ".join(gone)
     if left_unanswered(seen):
         return replace(finding, outcome=Outcome.FAIL, what=f"{ended}: {finding.what}")
     return replace(finding, what=f"{finding.what}; {ended}")
