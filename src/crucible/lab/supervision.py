@@ -108,7 +108,8 @@ class Supervisor:
     def _notice_deaths(self) -> None:
         for running in self._instances.values():
             if (death := running.death()) is not None:
-                detail: dict[str, JsonValue] = {"status": death, "log": running.last_lines()}
+                printed = running.last_lines()
+                detail: dict[str, JsonValue] = {"status": death} | ({"log": printed} if printed else {})
                 self._tell(FaultEvent("died", running.name, self._now_ns(), detail=detail))
                 if not running.instance.answers_http:
                     self._fallen[running.name] = time.monotonic()
