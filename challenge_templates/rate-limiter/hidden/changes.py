@@ -104,7 +104,8 @@ def seen(history: History, arm: Arm, target: str) -> Finding:
     low, high = let(history, arm, target)
     least_of_high, most_of_high = let(history, ALWAYS_HIGH, target)
     _, most_of_low = let(history, ALWAYS_LOW, target)
-    if any(limits_set(history, arm.asked(when, target)) is None for when in ("before", "change")):
+    puts = [it.asked("before", target) for it in (arm, ALWAYS_HIGH, ALWAYS_LOW)] + [arm.asked("change", target)]
+    if any(limits_set(history, name) is None for name in puts):
         return inconclusive(f"a limit was not taken for {target}")
     if least_of_high < APPLIED:
         if most_of_high < APPLIED:

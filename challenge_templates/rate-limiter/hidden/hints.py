@@ -93,10 +93,14 @@ async def wait_and_ask(lab: Lab, key: Key, turn: int, target: str, name: str, op
         if not refused(full):
             return answered(full)
     hint = hint_of(full)
-    if hint is None or hint > HINT_MS + ROUNDING_MS:
+    if hint is None or not can_be_waited_for(hint):
         return True
     await lab.sleep(max(0.0, (full.received_ns - lab.now_ns()) / 1e9 + hint / 1000 + 0.005))
     return answered(await lab.call(check(target, name, key.asked(str(turn), "after"))))
+
+
+def can_be_waited_for(hint: float | None) -> bool:
+    return hint is not None and hint <= HINT_MS + ROUNDING_MS
 
 
 def full_by(ops: list[Op] | tuple[Op, ...]) -> Op | None:
@@ -162,21 +166,22 @@ class Followed:
 
 def followed(history: History, key: Key) -> Followed | None:
     """None where an answer was missing."""
-    tried = (history.named(key.asked(str(turn))) for turn in range(TRIES))
-    ops = [ops for ops in tried if ops][-1:]
-    fill, late, after = ([op for op in (*ops, ())[0] if op.name.endswith(part)] for part in ("fill", "late", "after"))
-    full = full_by(fill)
-    if full is None or not all(map(answered, (*fill, *late, *after))) or (key.kind == "late" and not late):
+    tried = [ops for turn in range(TRIES) if (ops := history.named(key.asked(str(turn))))]
+    if not tried or limits_set(history, key.asked()) is None:
         return None
-    took = tuple(filter(allowed, fill))
-    return Followed(took, full, late[-1] if late else None, after[-1] if after else None)
+    fill, late, after = ([op for op in tried[-1] if op.name.endswith(part)] for part in ("fill", "late", "after"))
+    full = full_by(fill)
+    if full is None or not all(map(answered, tried[-1])) or (key.kind == "late" and not late):
+        return None
+    one = Followed(tuple(filter(allowed, fill)), full, late[-1] if late else None, after[-1] if after else None)
+    return one if after or one.read is None or not can_be_waited_for(hint_of(one.read)) else None
 
 
 def judge_hints(history: History) -> Finding:
     """Several keys must show the same, and as many as 95 % must be right."""
-    if limits_set(history, "hint") is None:
-        return inconclusive("no limit was taken, so no hint could be read")
     known = {key: one for key in KEYS if (one := followed(history, key)) is not None}
+    if not known:
+        return inconclusive("no limit was taken, or no key became full, so no hint could be read")
     missing = [one.judged for one in known.values() if hint_of(one.judged) is None]
     after = [one.after for one in known.values() if one.after is not None]
     true, false = sum(map(allowed, after)), [op for op in after if refused(op)]
