@@ -7,7 +7,6 @@ from itertools import takewhile
 from random import Random
 
 from crucible.authoring.asking import in_turn
-from crucible.authoring.clock import aligned_window, into_first_half, wall_ms
 from crucible.authoring.outcomes import failed, inconclusive, not_run, passed
 from crucible.check import Finding, History, Lab, Outcome
 from crucible.evidence import Op
@@ -22,7 +21,7 @@ APPLIED, AS_BEFORE = 10, 4
 """Before it refuses, the higher limit lets `APPLIED` through; the lower one no more than `AS_BEFORE`, even where a
 window ends and units grow back meanwhile."""
 CHANGE_MS = 2_000
-"""So short that a bucket which has kept its level has filled up again two seconds later."""
+"""So short that a bucket which has kept its level, or its debt, has filled up again when a changed limit is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +46,10 @@ ARMS = (RAISED, LOWERED, ALWAYS_HIGH, ALWAYS_LOW)
 async def changes(lab: Lab, rng: Random) -> None:
     """One check per replica warms what caches limits."""
     targets = lab.replicas
-    window_ms = aligned_window(wall_ms(lab) + 3_500, CHANGE_MS)
     keys = {(arm, target): fresh(rng, arm.name) for arm in ARMS for target in targets}
     await put_limits(
         lab,
-        [limit(target, key, arm.old, window_ms, arm.asked("before", target)) for (arm, target), key in keys.items()],
+        [limit(target, key, arm.old, CHANGE_MS, arm.asked("before", target)) for (arm, target), key in keys.items()],
     )
     await lab.sleep(1.0)
     for (arm, seen_by), key in keys.items():
@@ -59,18 +57,17 @@ async def changes(lab: Lab, rng: Random) -> None:
             for _ in range(2):
                 if answered(await lab.call(check(target, key, arm.asked("warm", seen_by)))):
                     break
-    await lab.sleep(1.0)
+    await lab.sleep(1.2)
     changed = {(arm, target): key for (arm, target), key in keys.items() if arm.new != arm.old}
     others = {target: in_turn(lab, i + 1) for i, target in enumerate(targets)}
     await put_limits(
         lab,
         [
-            limit(others[target], key, arm.new, window_ms, arm.asked("change", target))
+            limit(others[target], key, arm.new, CHANGE_MS, arm.asked("change", target))
             for (arm, target), key in changed.items()
         ],
     )
     await lab.sleep(1.05)
-    await into_first_half(lab, window_ms)
 
     async def ask(arm: Arm, target: str) -> None:
         let = 0
