@@ -21,7 +21,7 @@ APPLIED, AS_BEFORE = 10, 4
 """Before it refuses, the higher limit lets `APPLIED` through; the lower one no more than `AS_BEFORE`, even where a
 window ends and units grow back meanwhile."""
 CHANGE_MS = 2_000
-"""So short that a bucket which has kept its level, or its debt, has filled up again when a changed limit is asked for."""
+"""So short that a bucket which has kept its level, or its debt, has filled up again before a changed limit is tried."""
 
 
 @dataclass(frozen=True, slots=True)
