@@ -129,9 +129,9 @@ def struck(shape: str, ops: Sequence[Op], window_ns: int, epoch: int) -> bool:
         return False
     start_ns, over_ns = min(op.sent_ns for op in before), max(op.received_ns for op in before)
     if shape == SEEK and ask and not allowed(ask[-1]):
-        return ask[-1].sent_ns >= start_ns + 0.9 * window_ns
+        return ask[-1].received_ns >= start_ns + 0.9 * window_ns
     if not after or max(op.received_ns for op in after) > start_ns + window_ns:
-        return shape == SEEK and bool(ask) and ask[-1].sent_ns >= start_ns + 0.9 * window_ns
+        return shape == SEEK and bool(ask) and ask[-1].received_ns >= start_ns + 0.9 * window_ns
     again_ns = min(op.sent_ns for op in after)
     if shape == SEEK:
         return bool(ask)

@@ -15,7 +15,7 @@ HINT_LIMIT, HINT_MS = 5, 4_000
 """A window of 2 s would hide a hint that is always the window behind the rounding to whole seconds."""
 ROUNDING_MS = 1_100
 LATE_MS = 0.6 * HINT_MS
-"""From the moment that a key was full to the reading of a hint late in its window."""
+"""From the first unit of a key to the reading of a hint late in its window."""
 GAP_MS, GROUPS = 600, 3
 """Between the units of a key that are to differ in age; and how many groups of such keys begin one after the other, a
 third of a window apart: wherever a fixed window begins, all units of one group lie in one."""
@@ -88,7 +88,8 @@ async def wait_and_ask(lab: Lab, key: Key, turn: int, target: str, name: str, op
     if full is None or not all(map(answered, ops)):
         return False
     if key.kind == "late":
-        await lab.sleep(max(0.0, (full.received_ns - lab.now_ns()) / 1e9 + LATE_MS / 1000))
+        first_ns = min(op.received_ns for op in ops if allowed(op) or op is full)
+        await lab.sleep(max(0.0, (first_ns - lab.now_ns()) / 1e9 + LATE_MS / 1000))
         full = await lab.call(check(target, name, key.asked(str(turn), "late")))
         if not refused(full):
             return answered(full)
