@@ -150,9 +150,9 @@ async def edges(lab: Lab, rng: Random) -> None:
     tries = [(shape, index, fresh(rng, "edge")) for shape in SHAPES for index in range(KEYS_PER_SHAPE * TRIES)]
     flood, warm = fresh(rng, FLOOD), fresh(rng, "warm")
     flood_ms = aligned_window(wall_ms(lab) + 2_000, LONG_MS)
-    await put_limit(lab, limit(lab.replicas[0], warm, EDGE_LIMIT, EDGE_MS, "warm-edge"))
+    await put_limit(lab, limit(lab.replicas[0], warm, EDGE_LIMIT, EDGE_MS, edge("warm")))
     await lab.sleep(1.0)
-    ops = await lab.burst([check(in_turn(lab, i), warm, "warm-edge") for i in range(2 * EDGE_LIMIT)])
+    ops = await lab.burst([check(in_turn(lab, i), warm, edge("warm")) for i in range(2 * EDGE_LIMIT)])
     took_ms = longest_ms(ops)
     window_ms = EDGE_MS if took_ms < 0.2 * EDGE_MS else FAR_MS
     puts = [limit(lab.replicas[0], key, EDGE_LIMIT, window_ms, edge(shape)) for shape, _, key in tries]
