@@ -85,6 +85,7 @@ class History:
     replicas: int
     services: tuple[str, ...]
     declares: dict[str, str]
+    """What the design promises; a number as text. What it has not declared is not in it."""
     problems: tuple[Problem, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     """Every call of the sink while any scenario ran, in the order in which they were decided."""
@@ -175,6 +176,10 @@ class Lab(Protocol):
 
     @property
     def mode(self) -> Mode: ...
+
+    @property
+    def declares(self) -> Mapping[str, str]:
+        """What the design promises, as `History.declares`."""
 
     @property
     def sink(self) -> Sink:

@@ -16,7 +16,9 @@ PER_KEY = Measure("bytes_per_key", 2_000, 2_000, 2_000, 100)
 
 
 def bill(rate: float = 200, kept: Measure | None = None, **changes: Any) -> dict[str, float]:
-    found = cost.monthly(build.evidence(**changes).own, rate, build.MANIFEST.kept, [kept] if kept else [], build.PRICES)
+    found = cost.monthly(
+        build.evidence(**changes).own, rate, build.MANIFEST.kept, {}, [kept] if kept else [], build.PRICES
+    )
     assert found is not None
     return {line.what: line.usd for line in found[0].lines}
 
@@ -71,9 +73,9 @@ def test_operations_that_are_paid_by_number_are_extrapolated_to_a_month() -> Non
         usage=(build.OWN.usage[0], Usage("s3", "service", 1, 0, 0, {"PUT": 180, "GET": 999})),
     )  # fmt: skip
     priced = prices.Prices("USD", "test", build.PRICES.machines, listed)
-    found = cost.monthly(evidence.own, 10, None, [], priced)
+    found = cost.monthly(evidence.own, 10, None, {}, [], priced)
     assert found is None, "nothing was offered at that rate"
-    found = cost.monthly(evidence.own, 200, None, [], priced)
+    found = cost.monthly(evidence.own, 200, None, {}, [], priced)
     assert found is not None
     lines = {line.what: line.usd for line in found[0].lines}
     assert lines["s3 PUT"] == pytest.approx(180 / 1800 * 200 * 730 * 3600 / 1e6 * 5)
@@ -82,14 +84,14 @@ def test_operations_that_are_paid_by_number_are_extrapolated_to_a_month() -> Non
 
 def test_a_service_without_a_price_is_named_and_costs_nothing() -> None:
     evidence = build.evidence(traffic=(Traffic("web", "etcd", 1, 1, 1, 1, 1),))
-    found = cost.monthly(evidence.own, 200, None, [], build.PRICES)
+    found = cost.monthly(evidence.own, 200, None, {}, [], build.PRICES)
     assert found is not None
     assert cost.Charge("etcd", 0.0, "the price list does not have it") in found[0].lines
 
 
 def test_the_interval_is_that_of_the_blocks() -> None:
     load = (*busy(0.3), build.block(process_cpu_s={"web": 9}))
-    found = cost.monthly(build.evidence(load=load).own, 200, None, [], build.PRICES)
+    found = cost.monthly(build.evidence(load=load).own, 200, None, {}, [], build.PRICES)
     assert found is not None
     assert (found[1].value, found[1].low, found[1].high) == (21, 21, 39)
 

@@ -18,6 +18,7 @@ from crucible.evidence import FaultEvent, Op, Request, Result
 
 MS = 1_000_000
 NO_HEADERS: Mapping[str, str] = {}
+NO_PROMISES: Mapping[str, str] = {}
 EPOCH_NS = 1_790_000_000_123 * MS
 """Of the wall clock when virtual time begins."""
 
@@ -100,6 +101,7 @@ class MemoryLab:
     """Implements `check.Lab`, but for a sink, resets of connections and stopped processes."""
 
     mode: Mode = "quick"
+    declares: Mapping[str, str] = NO_PROMISES
 
     @property
     def sink(self) -> Sink:

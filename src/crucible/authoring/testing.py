@@ -44,7 +44,7 @@ def watch(
     """What the scenario sees of a solution made up in memory, in virtual time: no second of it is waited for."""
 
     async def observe() -> None:
-        lab.solution = make(lab)
+        lab.solution, lab.declares = make(lab), declares or {}
         await scenario.observe(lab, Random(seed))
 
     in_virtual_time(observe)

@@ -54,14 +54,16 @@ class Bill:
 
 
 def monthly(
-    part: Part, rate: float, kept: Kept | None, measures: Iterable[Measure], prices: Prices
+    part: Part, rate: float, kept: Kept | None, declares: Mapping[str, str], measures: Iterable[Measure], prices: Prices
 ) -> tuple[Bill, Measure] | None:
     """The bill at `rate` requests per second, all month, with its interval; None where the load was not measured."""
     good = [block for block in good_at(rate, part.load) if block.answered]
     if not good:
         return None
     by_axis = {measure.axis: measure for measure in measures}
-    stored = by_axis[kept.axis].value * kept.items if kept is not None and kept.axis in by_axis else 0.0
+    stored = 0.0
+    if kept is not None and kept.axis in by_axis:
+        stored = by_axis[kept.axis].value * kept.most(rate, declares)
     asked = sum(len(recording.ops) for recording in part.recordings)
     asked += sum(block.requests for block in (*part.load, *part.ramp))
     run = _Run(part, rate, stored, asked)

@@ -115,7 +115,7 @@ def _profile(profile: Profile, part: Part, checks: Sequence[CheckResult], case: 
         say(open_) if open_ else "",
     )
     knee = blocks.knee(part.load, part.ramp, profile.knee_p99_ms)
-    terms = Terms(case.manifest, case.prices, case.evidence.process_types)
+    terms = Terms(case.manifest, case.prices, case.evidence.process_types, case.evidence.declares)
     return _Judged(tradeoffs.fit(profile, part, checked, terms, knee), knee)
 
 

@@ -43,7 +43,8 @@ class Terms:
     manifest: Manifest
     prices: Prices
     process_types: tuple[str, ...]
-    """Of the design."""
+    """Of the design; likewise the next."""
+    declares: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def _positions(profile: Profile, part: Part, checked: Checked, terms: Terms) -> 
     uncounted = {axis.id for axis in manifest.axes if axis.steadiness != "counted"}
     seen = [it for it in checked.measures if it.axis not in checked.open_axes or it.axis not in uncounted]
     known = [*seen, *counted(part, terms.process_types), *blocks.measures(part.load, profile.rate)]
-    paid = monthly(part, profile.rate, manifest.kept, known, terms.prices)
+    paid = monthly(part, profile.rate, manifest.kept, terms.declares, known, terms.prices)
     bill, further = (paid[0], (paid[1],)) if paid is not None else (None, ())
     by_axis: dict[str, list[Measure]] = {}
     for measure in (*known, *further):

@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
@@ -52,6 +52,10 @@ class Observer:
     @property
     def mode(self) -> Mode:
         return self._lab.plan.mode
+
+    @property
+    def declares(self) -> Mapping[str, str]:
+        return self._lab.plan.solution.declares
 
     def now_ns(self) -> int:
         return self._lab.now_ns()

@@ -1,5 +1,6 @@
 """`challenge.yaml` -> `Manifest`: what a challenge offers, measures, and for whom."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -71,14 +72,47 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class Number:
+    """The whole numbers that a declaration may be."""
+
+    __pydantic_config__ = _STRICT
+
+    default: int
+    """What who declares nothing is held to."""
+    least: int
+    most: int
+
+    def __post_init__(self) -> None:
+        if not self.least <= self.default <= self.most:
+            raise ValueError("must have its `default` from `least` to `most`")
+
+
+@dataclass(frozen=True)
 class Declaration:
-    """A promise that a design may choose to make."""
+    """A promise that a design may choose to make: one of some values, or a whole number."""
 
     __pydantic_config__ = _STRICT
 
     about: str
-    values: dict[str, str]
+    values: dict[str, str] = field(default_factory=dict)
     """Each value with what it obliges the design to."""
+    number: Number | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.values) == (self.number is not None):
+            raise ValueError("must have either `values` or a `number`")
+
+    @property
+    def choices(self) -> str:
+        """What may be declared, in words."""
+        if self.number is None:
+            return ", ".join(self.values)
+        return f"a whole number from {self.number.least} to {self.number.most:,}"
+
+    @property
+    def example(self) -> str:
+        """Something that may be declared."""
+        return next(iter(self.values)) if self.number is None else str(self.number.default)
 
 
 @dataclass(frozen=True)
@@ -90,6 +124,13 @@ class Kept:
     axis: str
     """An axis in bytes per item."""
     items: int
+    until: str = ""
+    """A declaration of how many seconds an item may still be kept that is over. Whatever is asked for in so long may be
+    kept at once, where that is more than `items`."""
+
+    def most(self, rate: float, declares: Mapping[str, str]) -> float:
+        """How many items are kept at any time at `rate` requests per second, by what the design declares."""
+        return max(self.items, rate * int(declares.get(self.until, 0)))
 
 
 @dataclass(frozen=True)
@@ -141,6 +182,13 @@ def read_manifest(folder: Path) -> Manifest:
     uses += [("`rank_by` names", name) for name in manifest.rank_by]
     uses += [("`kept` names", manifest.kept.axis)] if manifest.kept is not None else []
     uses += [("`chart` names", name) for name in manifest.chart or ()]
+    if manifest.kept is not None and manifest.kept.until and not _is_number(manifest, manifest.kept.until):
+        raise CrucibleError(
+            f"`kept.until` names `{manifest.kept.until}`, which is no declaration of a number",
+            where=str(path),
+            fix="name one of `declares` that has a `number`, of seconds",
+            fault=Fault.AUTHOR,
+        )
     for who, name in uses:
         if name not in known:
             raise CrucibleError(
@@ -157,3 +205,7 @@ def read_manifest(folder: Path) -> Manifest:
             fault=Fault.AUTHOR,
         )
     return manifest
+
+
+def _is_number(manifest: Manifest, name: str) -> bool:
+    return name in manifest.declares and manifest.declares[name].number is not None

@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import ConfigDict
 
 from crucible.errors import CrucibleError, Fault
 from crucible.planning import challenges, yamlfile
 from crucible.planning.challenges import Challenge
-from crucible.planning.manifest import Manifest
+from crucible.planning.manifest import Declaration, Manifest
 from crucible.planning.names import nearest
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -36,7 +37,7 @@ class _File:
     processes: dict[str, ProcessType]
     build: str | None = None
     services: tuple[str, ...] = ()
-    declares: dict[str, str] = field(default_factory=dict)
+    declares: dict[str, Any] = field(default_factory=dict)
     profile: str | None = None
     predictions: dict[str, float] = field(default_factory=dict)
 
@@ -51,6 +52,7 @@ class Solution:
     build: str | None
     services: tuple[str, ...]
     declares: dict[str, str]
+    """What it promises; a number as text."""
     profile: str | None
     predictions: dict[str, float]
 
@@ -80,7 +82,7 @@ def read_solution(folder: Path, environ: Mapping[str, str]) -> Solution:
         raise _mistake(path, ("services",), "`services` names one twice", "name each service once")
     for key, value in file.declares.items():
         _one_of(path, ("declares", key), key, manifest.declares, "a declaration of this challenge")
-        _one_of(path, ("declares", key), value, manifest.declares[key].values, f"a value of `{key}`")
+        _check_declared(path, key, value, manifest.declares[key])
     if file.profile is not None:
         _one_of(path, ("profile",), file.profile, [p.id for p in manifest.profiles], "a profile of this challenge")
     for axis in file.predictions:
@@ -91,7 +93,7 @@ def read_solution(folder: Path, environ: Mapping[str, str]) -> Solution:
         processes=file.processes,
         build=file.build,
         services=file.services,
-        declares=file.declares,
+        declares={key: str(value) for key, value in file.declares.items()},
         profile=file.profile,
         predictions=file.predictions,
     )
@@ -115,6 +117,14 @@ def _check_processes(path: Path, file: _File) -> None:
                 path, (*keys, "replicas"), f"`processes.{name}.replicas` is {process.replicas}",
                 f"use a number from 1 to {MAX_REPLICAS}",
             )  # fmt: skip
+
+
+def _check_declared(path: Path, key: str, value: object, declaration: Declaration) -> None:
+    keys, number = ("declares", key), declaration.number
+    if number is None:
+        _one_of(path, keys, str(value), declaration.values, f"a value of `{key}`")
+    elif type(value) is not int or not number.least <= value <= number.most:  # a bool is an int to isinstance()
+        raise _mistake(path, keys, f"`declares.{key}` is {value!r}", f"use {declaration.choices}")
 
 
 def _one_of(path: Path, keys: tuple[str, ...], value: str, known: Iterable[str], kind: str) -> None:
