@@ -439,9 +439,20 @@ def test_whatever_ends_a_process_meanwhile_is_held_against_the_input(kind: str) 
     assert f"ended the process {bad.target}" in finding.what
 
 
-def test_what_ends_elsewhere_meanwhile_is_not_held_against_the_input() -> None:
+def test_a_worker_that_ends_by_itself_is_not_held_against_the_input() -> None:
     seen = watch("bad-input", GOOD["sliding log"])
-    assert judge("RL-13", replace(seen, events=(FaultEvent("died", "sweeper.0", MS),))).outcome is Outcome.PASS
+    late = seen.ops[-1].sent_ns
+    done = FaultEvent("died", "sweeper.0", late, detail={"status": 0})
+    usual = [FaultEvent("died", "sweeper.0", at_ns, detail={"status": 1}) for at_ns in (MS, late)]
+    for events in ([done], usual):
+        assert judge("RL-13", replace(seen, events=tuple(events))).outcome is Outcome.PASS
+
+
+def test_a_worker_that_a_malformed_request_ends_is_held_against_the_input() -> None:
+    seen = watch("bad-input", GOOD["sliding log"])
+    died = FaultEvent("died", "sweeper.0", seen.ops[-1].sent_ns, detail={"status": 1})
+    finding = judge("RL-13", replace(seen, events=(died,)))
+    assert (finding.outcome, finding.what) == (Outcome.FAIL, "the process sweeper.0 ended with status 1")
 
 
 def test_of_two_costs_in_one_body_a_parser_may_take_either() -> None:

@@ -76,6 +76,8 @@ class HonestLimiter(MadeUp):
 
     def answer(self, at_ns: int, target: str, method: str, path: str, text: str) -> tuple[int, JsonValue]:
         key = path.rsplit("/", 1)[1]
+        if "%00" in key:
+            return 404, {"error": "no such key"}
         if method == "GET":
             if path == "/healthz":
                 return 200, {}

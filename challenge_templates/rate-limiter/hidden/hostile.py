@@ -5,7 +5,7 @@ from dataclasses import replace
 from random import Random
 
 from crucible.authoring.clock import aligned_window, wall_ms
-from crucible.authoring.malformed import Bad, Effect, Route, ask_bad, judge_bad, not_objects
+from crucible.authoring.malformed import Bad, Effect, Route, ask_bad, extra_field, hard_texts, judge_bad, not_objects
 from crucible.authoring.outcomes import taken
 from crucible.check import Finding, History, Lab, Outcome
 from crucible.evidence import Op
@@ -29,9 +29,11 @@ def bad_requests(key: str) -> dict[str, Bad]:
     checks = Route("POST", "/v1/check", {"key": key, "cost": 1})
     limits = Route("PUT", f"/v1/limits/{key}", {"limit": 5, "window_ms": 60_000})
     others = Route("PUT", f"/v1/limits/{key}-big", limits.good)
+    nul = Route("PUT", f"/v1/limits/{key}%00", limits.good)
     nobody = f"{key}-of-nobody"
     rows = (
         *not_objects(checks, text="key", large=2_000_000),
+        *hard_texts(checks, text="key", word="a key"),
         checks.without("no-key", "a check without a key", "key"),
         checks.with_field("cost-0", "a cost of 0", "cost", 0),
         checks.with_field("cost-negative", "a cost of -1", "cost", -1),
@@ -47,6 +49,8 @@ def bad_requests(key: str) -> dict[str, Bad]:
         checks.with_field("key-number", "a key that is a number", "key", 5),
         checks.with_field("key-list", "a key that is a list", "key", [key]),
         checks.with_field("key-unknown", "a key without a limit", "key", nobody),
+        checks.with_field("key-constructor", "a key `constructor`, without a limit", "key", "constructor"),
+        checks.with_field("key-proto", "a key `__proto__`, without a limit", "key", "__proto__"),
         limits.bad("limit-not-json", "a limit that is not JSON", '{"limit": 5, '),
         limits.with_field("limit-0", "a limit of 0", "limit", 0),
         limits.with_field("limit-negative", "a limit of -5", "limit", -5),
@@ -57,7 +61,10 @@ def bad_requests(key: str) -> dict[str, Bad]:
         limits.with_field("window-99", "a window of 99 ms", "window_ms", 99),
         limits.with_field("window-0", "a window of 0 ms", "window_ms", 0),
         limits.with_field("window-word", 'a window of "x"', "window_ms", "x"),
+        nul.with_field("limit-nul", "a limit for a key with the character U+0000", "limit", 5),
+        extra_field(others),
         Bad("usage-unknown", "usage of a key without a limit", "GET", f"/v1/usage/{nobody}"),
+        Bad("usage-nul", "usage of a key with the character U+0000", "GET", f"/v1/usage/{nobody}%00"),
     )
     return {row.slug: row for row in rows}
 
@@ -107,8 +114,6 @@ def effect(history: History, target: str) -> Effect:
 
 
 def judge_bad_input(history: History) -> Finding:
-    """Any 4xx but 429, nothing consumed or changed, and every process lives on that was asked for it."""
-    asked = sorted({op.target for op in history.named("bad")})
-    theirs = replace(history, events=tuple(it for it in history.events if it.subject in asked))
-    effects = [effect(history, target) for target in asked]
-    return judge_bad(theirs, bad_requests("KEY"), effects, "consumed nothing")
+    """Any 4xx but 429, nothing consumed or changed, and every process lives on."""
+    effects = [effect(history, target) for target in sorted({op.target for op in history.named("bad")})]
+    return judge_bad(history, bad_requests("KEY"), effects, "consumed nothing")

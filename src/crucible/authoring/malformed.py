@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from crucible.authoring.asking import alive
-from crucible.authoring.outcomes import failed, inconclusive, passed
+from crucible.authoring.outcomes import SHOWN, failed, inconclusive, passed
 from crucible.check import Call, Finding, History, JsonValue, Lab, Outcome
 from crucible.evidence import ENDINGS, Op, Result
 
@@ -90,6 +90,32 @@ def not_objects(route: Route, *, text: str, large: int) -> tuple[Bad, ...]:
     )
 
 
+def hard_texts(route: Route, *, text: str, word: str, legal: bool = False) -> tuple[Bad, ...]:
+    """Valid JSON that a store, a log or an encoder may choke on: texts that JSON can say, and PostgreSQL and UTF-8 not.
+
+    `text`: a field of the body, in words `word`. Where any text is `legal` in it, these may be taken or refused, and
+    whoever takes them has to live with them; elsewhere they must be refused.
+    """
+    right = said_yes_or_no if legal else None
+    rows = (
+        route.with_literal("nul", f"{word} with the character U+0000", text, '"a\\u0000b"'),
+        route.with_literal("surrogate", f"{word} with half a pair of surrogates", text, '"a\\ud800b"'),
+    )
+    return tuple(replace(row, right=right) for row in rows)
+
+
+def extra_field(route: Route) -> Bad:
+    """The good body with a field that nobody asked for, which holds what `hard_texts` has: to be taken or refused."""
+    fields: dict[str, JsonValue] = {**route.good, "note": ["\0", "\ud800", {"__proto__": {"a": 1}}]}
+    row = route.bad("extra-field", "a field that is not in the contract", json.dumps(fields))
+    return replace(row, right=said_yes_or_no)
+
+
+def said_yes_or_no(op: Op) -> bool:
+    """Whether it was taken or refused, and not counted as one too many."""
+    return op.result is Result.OK or (op.status is not None and 400 <= op.status < 500 and op.status != 429)
+
+
 async def ask_bad(
     lab: Lab, slugs: Iterable[str], bad: Callable[[str, str], Bad], *, targets: Sequence[str] = ()
 ) -> list[str]:
@@ -125,7 +151,8 @@ class Effect:
 
 
 def judge_bad(history: History, table: Mapping[str, Bad], effects: Sequence[Effect], consumed: str) -> Finding:
-    """Any 4xx (but 429), no effect, and every process lives on. `consumed` says in a pass what did not happen."""
+    """Any 4xx (but 429), no effect, and every process lives on. `consumed` says in a pass what did not happen. Where
+    several kinds were not refused, one request of each is shown."""
     tries = {slug: ops for slug in table if (ops := history.named(f"bad/{slug}"))}
     deaths = ended(history)
     wrongs = {slug: found for slug, ops in tries.items() if (found := offence(table[slug], ops))}
@@ -136,14 +163,15 @@ def judge_bad(history: History, table: Mapping[str, Bad], effects: Sequence[Effe
     worst_first = sorted(wrongs, key=lambda slug: slug not in deaths)
     counted = {"kinds of bad input": len(tries), "replicas": len(targets)}
     said = [(f"{table[slug].words} {wrongs[slug]}", tries[slug]) for slug in worst_first]
-    said += [(f"the process {subject} ended", history.named("bad")) for subject in bystanders(history, targets)]
+    said += [(what, history.named("bad")) for what in bystanders(history, targets)]
     said += [(f"{it} no longer answered", probes[it]) for it in dumb if it not in deaths.values()]
     said += [(effect.what, effect.shown) for effect in effects if effect.outcome is Outcome.FAIL]
     if said:
         what, shown = said[0]
+        each = [ops[-1] for _, ops in said if ops]
         if len(wrongs) > 1:
             what += f"; in all {len(wrongs)} of {len(tries)} kinds of bad input were not refused as they should be"
-        return failed(what, *shown[-3:], counted=counted)
+        return failed(what, *(each if len(each) > 1 else shown[-SHOWN:]), counted=counted)
     unsure = [effect.what for effect in effects if effect.outcome is Outcome.INCONCLUSIVE]
     if len(tries) < len(table) or not all(probes.values()):
         unsure.append(f"only {len(tries)} of {len(table)} kinds of bad input were tried")
@@ -182,5 +210,14 @@ def ended(history: History) -> dict[str, str]:
 
 
 def bystanders(history: History, targets: Sequence[str]) -> list[str]:
-    """Processes that ended although nothing was sent to them, such as workers."""
-    return sorted({event.subject for event in history.events if event.kind in ENDINGS} - set(targets))
+    """Processes that ended of a fault although nothing was sent to them, such as workers, in words.
+
+    A worker that ends with status 0 has done its work, and one that had ended before the first malformed request was
+    sent ends by itself. Both are started again.
+    """
+    begun_ns = min((op.sent_ns for op in history.named("bad")), default=0)
+    ends = [event for event in history.events if event.kind in ENDINGS and event.subject not in targets]
+    usual = {event.subject for event in ends if event.at_ns < begun_ns}
+    faults = {event.subject: event.detail.get("status") for event in ends if event.detail.get("status") != 0}
+    ways = {name: "" if status is None else f" with status {status}" for name, status in faults.items()}
+    return [f"the process {name} ended{way}" for name, way in sorted(ways.items()) if name not in usual]
