@@ -31,7 +31,7 @@ SUITE = Suite(
         Scenario("hints", "steady", hints, budget_s=40, estimate_s=9),
         Scenario("changes", "steady", changes, budget_s=25, estimate_s=9),
         Scenario("usage", "steady", usage, budget_s=25, estimate_s=9),
-        Scenario("old-keys", "steady", old_keys, budget_s=120, estimate_s=18),
+        Scenario("old-keys", "steady", old_keys, budget_s=400, estimate_s=18),
         Scenario("unharmed", "steady", unharmed, budget_s=25, estimate_s=7),
         Scenario("bad-input", "fault", bad_input, budget_s=45, estimate_s=9),
         Scenario("restart", "fault", restart, budget_s=60, estimate_s=6),

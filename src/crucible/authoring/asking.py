@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from crucible.check import Call, Lab
@@ -11,6 +12,20 @@ AT_ONCE = 12
 PAUSES_S = (0.3, 0.6, 1.0, 1.5, 2.0, 2.5, 3.0, 3.0)
 """Between the tries that make an unknown definite."""
 LONGEST_SEGMENT = 256
+TRIED_AT_ONCE = (1, 2, 4, 8, AT_ONCE)
+"""How many ask at once, one after the other, until it is known what a design takes."""
+TRIED_NS = 100_000_000
+"""How long each of them is tried, or until everybody has had an answer."""
+HARDLY_MORE = 1.2
+"""The factor by which more askers have to get more answers, or there are no more of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What so many got who asked at once, each again as soon as it was answered."""
+
+    at_once: int
+    per_s: float
 
 
 def in_turn(lab: Lab, index: int) -> str:
@@ -94,6 +109,41 @@ async def calm(
             break
         await lab.sleep(pause_s)
     return found
+
+
+async def at_half_pace(lab: Lab, calls: Iterable[Call], *, within_s: float, fewest: int = 0) -> list[Op]:
+    """Make these calls, in order, at half the pace that the design takes, so that what is asked beside them is answered
+    as it would be without; as far as they get in that time, or in three times as long until there are `fewest`.
+
+    More and more are asked at once, until that brings hardly more; from then on everybody who asks rests for as long as
+    the answer took, or would have taken. Returns what was asked, in the order of the answers.
+    """
+    begun_ns, waiting, done, best = lab.now_ns(), iter(calls), list[Op](), Pace(1, 0.0)
+
+    def goes_on() -> bool:
+        spent_s = (lab.now_ns() - begun_ns) / 1e9
+        return spent_s < within_s or (len(done) < fewest and spent_s < 3 * within_s)
+
+    async def work(until_ns: int | None, rest_s: float) -> None:
+        while goes_on() and (until_ns is None or lab.now_ns() < until_ns):
+            if (call := next(waiting, None)) is None:
+                return
+            op = await lab.call(call)
+            done.append(op)
+            if until_ns is None:
+                await lab.sleep(max(rest_s, (op.received_ns - op.sent_ns) / 1e9))
+
+    for at_once in TRIED_AT_ONCE:
+        since_ns, before = lab.now_ns(), len(done)
+        await asyncio.gather(*(work(since_ns + TRIED_NS, 0.0) for _ in range(at_once)))
+        took_s = (lab.now_ns() - since_ns) / 1e9
+        pace = Pace(at_once, (len(done) - before) / took_s if took_s else 0.0)
+        if pace.per_s < HARDLY_MORE * best.per_s:
+            break
+        best = pace
+    rest_s = best.at_once / best.per_s if best.per_s else 0.0
+    await asyncio.gather(*(work(None, rest_s) for _ in range(best.at_once)))
+    return done
 
 
 async def insist(lab: Lab, call: Call, takes: Callable[[Op], bool]) -> None:
