@@ -12,7 +12,7 @@ from crucible.authoring.outcomes import failed, inconclusive, passed
 from crucible.authoring.strikes import Struck, after_s, struck
 from crucible.check import Finding, History, Lab
 
-from .requests import allowed, by_key, calm, check, fresh, limit, limits_set, put_limit, put_limits, refused
+from .requests import allowed, by_key, calm, check, fresh, key_of, limit, limits_set, put_limit, put_limits, refused
 from .survival import APP, FullKeys
 
 FIRST_KEYS, FIRST_MS = 48, 1_000
@@ -100,8 +100,10 @@ async def strike(lab: Lab, name: str, keys: Sequence[str], warm: str) -> None:
 def fared(history: History, name: str) -> str:
     """In words how the first requests fared, where the crash met them in the middle of what they do."""
     ops, found = history.named(first(name)), fact(history, Struck, name)
+    if found is None or limits_set(history, first(name)) is None:
+        return ""
     lost = sum(op.status is None for op in ops)
-    if found is not None and found.in_flight >= IN_FLIGHT and lost >= IN_FLIGHT:
+    if found.in_flight >= IN_FLIGHT and lost >= IN_FLIGHT:
         return f"{lost} cut off"
     soon = sum(op.status is not None and op.received_ns - op.sent_ns < 2 * DISTANCE_MS * 1_000_000 for op in ops)
     if ops and soon + lost >= 0.9 * len(ops):
@@ -127,7 +129,10 @@ def judge_blocked(history: History) -> Finding:
             f"{len(blocked)} of {len(asked)} keys whose first request met a crash still refused everything, "
             f"twice in a row and more than {2 * FIRST_MS // 1000} s apart, with nothing else on the line"
         )
-        return failed(what, *blocked[0][-2:], counted=counted)
+        met = [op for name in STRIKES for op in history.named(first(name)) if key_of(op) == key_of(blocked[0][0])]
+        return failed(what, *met[:1], *blocked[0][-2:], counted=counted)
+    if limits_set(history, first(UNTOUCHED)) is None:
+        return inconclusive("the limits of the keys that no crash met were not taken", counted=counted)
     if not all(fared(history, name) for name in STRIKES):
         what = f"fewer than {IN_FLIGHT} first requests were on their way when the processes were killed"
         return inconclusive(what, counted=counted)

@@ -72,6 +72,17 @@ class Seen:
     def recovery_s(self) -> float:
         return max(self.back_s, default=0.0)
 
+    @property
+    def vain(self) -> list[Op]:
+        """The last checks afterwards of the replicas that were not themselves again; or else of all."""
+        last = {op.target: op for op in self.well}
+        return [op for op in last.values() if not allowed(op)] or list(last.values())
+
+    @property
+    def asked_s(self) -> float:
+        """How long the replicas that did not come back were asked."""
+        return max((max(0.0, (op.received_ns - self.healed_ns) / 1e9) for op in self.vain), default=0.0)
+
     def refused_before(self, replicas: int) -> bool:
         """Whether each replica had refused the full key twice, last, before the fault."""
         by_target: dict[str, list[Op]] = {}

@@ -1,6 +1,7 @@
 """A full key across a crash: what it admits afterwards, less what it would have admitted anyway."""
 
 import asyncio
+from collections.abc import Sequence
 from math import ceil
 from random import Random
 
@@ -9,6 +10,7 @@ from crucible.authoring.clock import aligned_window, wall_ms
 from crucible.authoring.facts import noted
 from crucible.authoring.outcomes import exactly, inconclusive, not_run, passed
 from crucible.check import Finding, History, Lab, Measure
+from crucible.evidence import Op
 
 from .requests import allowed, answered, check, fresh, limit, limits_set, put_limit, refused
 from .spells import NotCaused
@@ -73,6 +75,17 @@ async def unharmed(lab: Lab, rng: Random) -> None:
     await keys.probe()
 
 
+def was_full(fill: Sequence[Op]) -> bool:
+    """Whether a filling ended because the key let nothing more through, or because all of its limit had been."""
+    let = sum(map(allowed, fill))
+    return let >= KEPT_LIMIT or (let > 0 and any(map(refused, fill)))
+
+
+def said_enough(probe: Sequence[Op]) -> bool:
+    """Whether asking once more for the whole limit was answered for most of it."""
+    return sum(map(answered, probe)) >= KEPT_LIMIT / 2
+
+
 def lost_units(history: History, across: str) -> tuple[int, int] | None:
     """The most units that one key admitted again and would not have by itself: certainly, and possibly.
 
@@ -80,14 +93,15 @@ def lost_units(history: History, across: str) -> tuple[int, int] | None:
     """
     limits, by_itself = limits_set(history, kept(across)), limits_set(history, kept(CONTROL))
     controls = [history.named(kept(CONTROL, PROBE, i)) for i in range(KEPT_KEYS)]
-    if limits is None or by_itself is None or not all(controls):
+    full = all(was_full(history.named(kept(where, FILL, i))) for where in (CONTROL, across) for i in range(KEPT_KEYS))
+    if limits is None or by_itself is None or not all(map(said_enough, controls)) or not full:
         return None
     least = min(sum(map(allowed, ops)) for ops in controls)
     most = max(sum(not refused(op) for op in ops) for ops in controls)
     low = high = 0
     for i in range(KEPT_KEYS):
         fill, ops = history.named(kept(across, FILL, i)), history.named(kept(across, PROBE, i))
-        if not ops or not any(map(allowed, fill)):
+        if not said_enough(ops):
             return None
         gap_ns = ops[-1].received_ns - fill[0].sent_ns
         if gap_ns > 0.7 * limits[1]:
