@@ -23,9 +23,9 @@ ONCE = "once"
 MOMENTS = ("before", "first", "waited", "second")
 FURTHER = ("third", "fourth", "fifth", "sixth", "seventh")
 ENOUGH = 3
-"""The last so many of the further batches count: a heap that is new to so much work grows with the first of them."""
-ALIKE = 1.5
-"""By what factor the growth of a heap may differ from batch to batch where it is what equal batches leave behind."""
+"""Further batches on which anything may rest."""
+ALIKE = 2
+"""By what factor the growth of a heap may differ among the last batches where it is what equal ones leave behind."""
 ONCE_MS = 500
 FORGETS = "forgets_within_s"
 FORGETS_S = 10
@@ -211,20 +211,27 @@ class Further:
 
     @property
     def last(self) -> tuple[int, ...]:
-        """The steps that count; none where they are too few, or of too few keys."""
+        """The last steps; none where they are too few, or of too few keys."""
         return self.steps[-ENOUGH:] if len(self.steps) >= ENOUGH and self.size >= FEWEST else ()
 
     @property
     def keeps(self) -> bool:
-        """Whether each batch left something behind that checks of one key do not: a heap as much as the others did,
-        which no warming up does."""
-        alike = self.is_store or max(self.last, default=0) <= ALIKE * min(self.last, default=0)
-        return bool(self.last) and min(self.last) >= max(self.floor, 4 * median(self.drifts)) and alike
+        """Whether the last batches left something behind that checks of one key do not. A heap has to have grown with
+        every batch, and in the end about as much with each: none that warms up, or jumps, does that."""
+        least = max(self.floor, 4 * median(self.drifts))
+        if self.is_store or not self.last:
+            return bool(self.last) and min(self.last) >= least
+        steady = len(self.steps) > ENOUGH and max(self.last) <= ALIKE * min(self.last)
+        return steady and min(self.steps) >= least
 
     @property
     def forgets(self) -> bool:
-        """Whether most of them left nothing behind, or no more than checks of one key do in every spell."""
-        return sum(step < max(self.floor, 4 * min(self.drifts)) for step in self.last) > ENOUGH / 2
+        """Whether more of the batches left nothing behind than something, or no more than checks of one key do in every
+        spell. A heap that shrank gave back what is older, and shows nothing."""
+        least = max(self.floor, 4 * min(self.drifts))
+        grew = sum(step >= least for step in self.steps)
+        stayed = sum(step < least and (self.is_store or step > -least) for step in self.steps)
+        return bool(self.last) and stayed >= 2 and stayed > grew
 
 
 def further(services: Sequence[str], size: int, held: Sequence[Held]) -> dict[str, Further]:
