@@ -62,6 +62,7 @@ SUITE = Suite(
             "A cost is consumed whole or not at all.",
             "When a request asks for more than is left, what has already been counted by the time it is refused?",
             True, ("race",), judge_cost,
+            explained_by=("RL-3",),
         ),
         Check(
             "RL-5", "retry-after-is-true",
@@ -80,6 +81,7 @@ SUITE = Suite(
             "Under a steady overload spread over all replicas nearly every request gets an answer that is right.",
             "When the same key reaches another replica, what does that replica know of what was allowed elsewhere?",
             False, ("overload",), judge_overload, ("long_run_ratio", "peak_ratio", "wrong_refusals_ratio"),
+            explained_by=("RL-2",),
         ),
         Check(
             "RL-8", "limit-change-applies",
@@ -112,6 +114,7 @@ SUITE = Suite(
             "Usage is what was allowed in the window, whichever replica is asked.",
             "When a replica is asked for usage, what has it not seen itself?",
             True, ("usage", "overload", "edges"), judge_usage,
+            explained_by=("RL-3", "RL-4", "RL-13"),
         ),
         Check(
             "RL-13", "bad-input-is-refused",

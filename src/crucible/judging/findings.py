@@ -122,7 +122,9 @@ def _with_deaths(finding: Finding, seen: History) -> Finding:
     if finding.outcome not in (Outcome.FAIL, Outcome.INCONCLUSIVE) or not ended or told:
         return finding
     if left_unanswered(seen):
-        return replace(finding, outcome=Outcome.FAIL, what=f"{ended}: {finding.what}")
+        cut = finding.outcome is Outcome.INCONCLUSIVE  # what was measured of it saw too little
+        least = tuple(replace(it, open=it.open or (cut and not it.beyond)) for it in finding.measures)
+        return replace(finding, outcome=Outcome.FAIL, what=f"{ended}: {finding.what}", measures=least)
     return replace(finding, what=f"{finding.what}; {ended}")
 
 
