@@ -240,7 +240,8 @@ class Lab(Protocol):
         """While open, every process of these instances' trees is stopped (SIGSTOP)."""
 
     async def footprint(self) -> dict[str, int]:
-        """Bytes that each store holds (after the grader's own VACUUM) and the memory (PSS) of each process type."""
+        """Bytes that each store holds (after the grader's own VACUUM), and that each process type holds for itself: its
+        programs and libraries are not in it."""
 
     def note(self, name: str, value: JsonValue) -> None:
         """Record a fact for the judges, such as a key's limit."""

@@ -91,13 +91,19 @@ class Accounts:
         for account in self._accounts.values():
             account.opening = sum(account.cpu_of_root.values())
 
-    def memory(self) -> dict[str, int]:
-        """Bytes (PSS) that the processes of each type held when last sampled."""
-        return {subject: a.memory for subject, a in self._accounts.items() if a.kind == "process"}
-
     def everything(self) -> dict[str, int]:
-        """Likewise, of each process type and each service."""
+        """Bytes (PSS) that the processes of each type, and each service, held when last sampled."""
         return {subject: a.memory for subject, a in self._accounts.items()}
+
+    def own(self) -> dict[str, int]:
+        """Bytes that the processes of each type hold for themselves, read now: programs and libraries, whose share
+        changes with who else on the machine runs them, are not in it."""
+        roots = [root for root in self._roots() if root.kind == "process"]
+        members = _trees([root.pid for root in roots])
+        held: dict[str, int] = defaultdict(int)
+        for root in roots:
+            held[root.subject] += sum(map(_anonymous, members[root.pid]))
+        return dict(held)
 
     def totals(self) -> dict[str, Total]:
         """By subject."""
@@ -168,6 +174,17 @@ def cpu_s(pid: int, otherwise: float = 0.0) -> float:
     with contextlib.suppress(OSError, OverflowError):
         return time.clock_gettime((~pid << 3) | 2)  # MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of Linux
     return otherwise
+
+
+def _anonymous(process: psutil.Process) -> int:
+    """Anonymous and shared memory in bytes, divided among those that share it (proc(5), smaps_rollup); its proportional
+    set size where the system does not tell the two apart."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+        kinds = {name: int(rest.split()[0]) << 10 for name, _, rest in (line.partition(":") for line in lines[1:])}
+        if "Pss_Anon" in kinds:
+            return kinds["Pss_Anon"] + kinds.get("Pss_Shmem", 0)
+    return _pss(process)
 
 
 def _pss(process: psutil.Process) -> int:

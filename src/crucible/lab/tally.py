@@ -49,8 +49,8 @@ class Tally:
     async def footprint(self) -> dict[str, int]:
         """Bytes that each service stores for the solution, and that the processes of each type hold."""
         stored = {name: await asyncio.to_thread(server.footprint) for name, server in self._backing.servers.items()}
-        await asyncio.to_thread(self.accounts.sample)
-        return {name: size for name, size in stored.items() if size is not None} | self.accounts.memory()
+        held = await asyncio.to_thread(self.accounts.own)
+        return {name: size for name, size in stored.items() if size is not None} | held
 
     def keep_counts(self, service: str, counts: Mapping[str, int]) -> None:
         """Keep what `service` has forgotten by crashing."""
