@@ -2,28 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from itertools import accumulate
-from pathlib import Path
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.memory_notifier import BUSY, NotifierLab
+from support.notifier_checks import CHECKS, SCENARIOS, scenarios_of, watch
 
 from crucible.authoring import testing
 from crucible.authoring.testing import WAYS_TO_LOSE, complaints, with_answers_lost
 from crucible.check import Finding, History, Lab, Outcome, Scenario
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Result
-from crucible.planning import challenges
 
-CHALLENGE = Path(__file__).parents[2] / "challenge_templates" / "notification-service"
-SUITE = challenges.at(CHALLENGE).suite
 PATH = "/v1/notifications"
-CHECKS = {check.id: check for check in SUITE.checks}
-SCENARIOS = {scenario.id: scenario for scenario in SUITE.scenarios}
 FLAWS = {
     "drops on 429": "NT-1",
     "equal messages collapse": "NT-1",
@@ -33,7 +27,10 @@ FLAWS = {
     "looks, then inserts": "NT-4",
     "sent before the call": "NT-5",
     "state from the replica": "NT-5",
+    "queued for ever": "NT-5",
+    "failed after every try": "NT-5",
     "opt-out cached": "NT-6",
+    "cancelled in memory": "NT-6",
     "cancels nothing": "NT-6",
     "retries at once": "NT-7",
     "retries for ever": "NT-7",
@@ -41,26 +38,12 @@ FLAWS = {
     "one line for all": "NT-9",
     "one pool for all channels": "NT-10",
     "early": "NT-11",
+    "looks every five seconds": "NT-11",
     "a list in memory": "NT-12",
     "acknowledges before it sends": "NT-12",
     "tries again too late": "NT-12",
     "accepts anything": "NT-13",
 }
-
-
-@cache
-def watch(names: tuple[str, ...], flaw: str, seed: int = 7) -> History:
-    """These scenarios, one after the other, with one service."""
-    lab = NotifierLab(flaw)
-
-    async def observe(_: Lab, rng: Random) -> None:
-        lab.begin()
-        for name in names:
-            await SCENARIOS[name].observe(lab, Random(f"{seed}/{name}"))
-        await lab.end()
-
-    seen = testing.watch(Scenario("in-turn", "race", observe, 0, 0), lambda lab: lab.solution, lab)
-    return replace(seen, attempts=tuple(lab.memory_sink.attempts))
 
 
 @pytest.mark.parametrize("times", range(3))
@@ -84,10 +67,6 @@ def test_a_process_that_does_not_start_again_ends_the_scenario_as_what_it_is(tim
 
     with pytest.raises(CrucibleError, match="it did not answer"):
         testing.watch(Scenario("crashes", "fault", observe, 0, 0), lambda lab: lab.solution, lab)
-
-
-def scenarios_of(check: str) -> tuple[str, ...]:
-    return tuple(name for name in SCENARIOS if name in CHECKS[check].scenarios)
 
 
 def judge(check: str, flaw: str, seed: int = 7) -> Finding:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from random import Random
 from typing import Any
 
 from pydantic import JsonValue
@@ -20,6 +21,10 @@ from crucible.lab.ledger import CALM, Ledger
 
 CHANNELS = ("email", "sms", "push")
 LEASE_NS, POLL_S = 4_000_000_000, 0.2
+FULL_JITTER = "draws its pauses between nothing and a bound that grows"
+IN_PROGRESS = "says 409, in progress, to a key that it is just writing down"
+TOO_EARLY = "says 425 to it"
+"""No flaws, all three."""
 BUSY = "asks who comes in a burst to come again"
 """No flaw: a design that does it all in the request can do no other."""
 
@@ -112,6 +117,16 @@ class Notifier:
     heads: dict[str, asyncio.Lock] = field(default_factory=lambda: {channel: asyncio.Lock() for channel in CHANNELS})
     shared: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
 
+    remembered: set[str] = field(default_factory=set)
+    """What was cancelled, where only the workers' memory says so."""
+    writing: set[str] = field(default_factory=set)
+    lots: Random = field(default_factory=lambda: Random(5))
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """States of what is still to be delivered."""
+        return ("queued", "failed") if self.flaw == "failed after every try" else ("queued",)
+
     async def accept(self, target: str, key: str, body: dict[str, Any]) -> tuple[int, JsonValue]:
         right = key and body.get("channel") in CHANNELS and isinstance(body.get("user"), str) and "template" in body
         if not right and self.flaw != "accepts anything":
@@ -119,6 +134,12 @@ class Notifier:
         known = self.by_key.get(str(body) if self.flaw == "equal messages collapse" else key)
         if self.flaw == "looks, then inserts":
             await asyncio.sleep(self.lab.services_ms * 2 / 1000)
+        if known is None and self.flaw in (IN_PROGRESS, TOO_EARLY):
+            if key in self.writing:
+                return (409 if self.flaw == IN_PROGRESS else 425), {}
+            self.writing.add(key)
+            await asyncio.sleep(0.02)
+            self.writing.discard(key)
         if known is not None:
             return 202, {"id": known, "state": self.kept[known].state}
         number = f"n{len(self.kept)}"
@@ -166,7 +187,9 @@ class Notifier:
             return 404, {}
         if call.method == "DELETE":
             if one.state == "queued" and one.attempts == 0:
-                one.state = "cancelled" if self.flaw != "cancels nothing" else "queued"
+                one.state = "cancelled" if self.flaw not in ("cancels nothing", "cancelled in memory") else "queued"
+                if self.flaw == "cancelled in memory":
+                    self.remembered.add(one.id)
                 return 200, {}
             return 409, {}
         state = one.state
@@ -196,8 +219,11 @@ class Notifier:
             return []
         due = [
             it for it in self.kept.values()
-            if it.state == "queued" and it.channel == channel and it.due_ns <= now and it.leased_until_ns < now
+            if it.state in self.waiting and it.channel == channel and it.due_ns <= now and it.leased_until_ns < now
         ]  # fmt: skip
+        due = [it for it in due if it.id not in self.remembered]
+        if self.flaw == "looks every five seconds":
+            due = [it for it in due if it.due_ns <= now // 5_000_000_000 * 5_000_000_000]
         due.sort(key=lambda it: (not it.high and self.flaw != "one line for all", it.due_ns))
         claimed = []
         for one in due[: max(0, number)]:
@@ -253,11 +279,13 @@ class Notifier:
             return
 
     def _finish(self, worker: str, one: Kept, status: int, wait_s: float) -> None:
-        if one.state != "queued" and self.flaw != "sent before the call":
+        if one.state not in self.waiting and self.flaw != "sent before the call":
             return
         one.leased_until_ns = 0
         if status == 200:
             one.state = "sent"
+        elif (status, self.flaw) == (400, "queued for ever"):
+            one.state, one.due_ns = "queued", 1 << 62
         elif (status, self.flaw) == (429, "drops on 429") or (status == 400 and self.flaw != "retries for ever"):
             one.state = "failed"
         else:
@@ -268,9 +296,15 @@ class Notifier:
             pause = 0.25 if self.flaw == "retries for ever" else min(8.0, 0.5 * 2 ** (one.attempts - 1))
             if self.flaw == "tries again too late":
                 pause = one.attempts**4 + 15 + 20 * (one.attempts + 1)
+            elif self.flaw == FULL_JITTER:
+                pause = self.lots.uniform(0.05, pause)
+            elif self.flaw == "failed after every try":
+                one.state, pause = "failed", 1.0
             one.due_ns = self.lab.now_ns() + int(pause * 1e9)
 
     def crashed(self, names: Sequence[str]) -> None:
+        if "worker.0" in names:
+            self.remembered.clear()
         if self.flaw == "a list in memory" and "web.0" in names:
             for one in self.kept.values():
                 if one.state == "queued":

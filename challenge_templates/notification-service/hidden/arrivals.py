@@ -2,17 +2,20 @@
 unasked (NT-3), and states are true (NT-5)."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from crucible.authoring.facts import noted
 from crucible.authoring.outcomes import exactly, failed, inconclusive, passed
 from crucible.check import Finding, History
 from crucible.evidence import Op
 from crucible.oracles.delivery import Owes, late
 
 from .accounts import Books, books
+from .errors import ASKED, UNDER_WAY
 from .line import BURST, CONTACT, FEWEST, LINE, delivery_times
-from .messages import key_of, state
-from .waiting import GRACE_NS, WITHIN_S, read_backs
+from .messages import by_key, key_of, state
+from .strikes import FOR_SURE
+from .waiting import GRACE_NS, READ, WITHIN_S, Deadline, read_backs
 
 SHARE = 0.95
 """Of the messages that were asked for without any fault: so many must have been accepted."""
@@ -20,6 +23,9 @@ BACK_NS = 2_500_000_000
 """How long a replica may not have heard of what another one has said."""
 QUEUED_NS = 60_000_000_000
 """How long something may be called queued after it has arrived."""
+FEWEST_UNDER_WAY = 5
+AGAIN_NS = 300_000_000
+"""Between the first try and the last, for its state to be read meanwhile."""
 
 
 def never_sure(keys: Sequence[str]) -> str:
@@ -43,6 +49,8 @@ def judge_lost(history: History) -> Finding:
         return failed(what, *told.shown(slow), counted=counted, measures=measures)
     if told.open:
         return inconclusive(never_sure(told.open), *told.shown(told.open), counted=counted, measures=measures)
+    if few := [name for name in (LINE, BURST, ASKED) if sum(op.name == name for op in history.ops) < FEWEST]:
+        return inconclusive(f"too little was asked for under {', '.join(few)}", counted=counted, measures=measures)
     if owed < FEWEST or owed < SHARE * (owed + len(told.unsure)):
         what = f"only {owed} of {len(told.items)} notifications were accepted or refused for sure"
         return inconclusive(what, counted=counted, measures=measures)
@@ -81,11 +89,19 @@ def judge_doubled(history: History) -> Finding:
     if excused and declared != "at-least-once":
         what = f"{excused} notifications arrived twice after a crash or a lost answer, and {declared} is declared"
         return failed(what, *told.shown(it.id for it in doubled), counted=counted, measures=measures)
-    if done < FEWEST:
-        return inconclusive(f"only {done} were delivered", counted=counted)
+    if done < FEWEST or done < SHARE * told.owed:
+        return inconclusive(f"only {done} of {told.owed} were delivered", counted=counted, measures=measures)
+    if unasked := _unasked(history):
+        return inconclusive(f"nothing was asked for under {unasked}", counted=counted, measures=measures)
     again = f"; {excused} arrived twice with an excuse" if excused else ""
     what = f"none of {done} delivered notifications arrived twice without an excuse{again}"
     return passed(what, counted=counted, measures=measures)
+
+
+def _unasked(history: History) -> str:
+    """What of all scenarios was not asked for, in words."""
+    due = ("retries", "later", LINE, BURST, "withdrawn", "isolation", ASKED, "priority", "f2", "f3")
+    return ", ".join(name for name in due if not history.named(name))
 
 
 def judge_phantoms(history: History) -> Finding:
@@ -106,8 +122,11 @@ def judge_phantoms(history: History) -> Finding:
     if len(arrived) > (1 - SHARE) * len(told.items):
         what = f"of {len(arrived)} notifications that arrived it was never said whether they were accepted"
         return inconclusive(what, *told.shown(arrived), counted=counted)
-    if not effects:
-        return inconclusive("nothing was delivered at all", counted=counted)
+    if not effects or len(told.account.done) < SHARE * told.owed:
+        what = f"only {len(told.account.done)} of {told.owed} notifications were delivered"
+        return inconclusive(what, counted=counted)
+    if unasked := _unasked(history):
+        return inconclusive(f"nothing was asked for under {unasked}", counted=counted)
     return passed("everything that arrived had been accepted", counted=counted)
 
 
@@ -120,15 +139,35 @@ def judge_states(history: History) -> Finding:
     by_place: dict[str, list[Op]] = defaultdict(list)
     for op in known:
         by_place[op.request.path].append(op)
-    wrong = [(op, words) for op in known if (words := _lie(told, keys[op.request.path], op))]
+    deadlines = {f"{name}{READ}": deadline.at_ns for name, deadline in noted(history, Deadline).items()}
+    wrong = []
+    for op in known:
+        key = keys[op.request.path]
+        if words := _lie(told, key, op) or _never(history, told, key, op, deadlines):
+            wrong.append((op, words))
     wrong += [taken_back for ops in by_place.values() for taken_back in _taken_back(ops)]
-    counted = {"states read": len(reads), "notifications": len(by_place)}
+    under_way = sum(op.name == f"{UNDER_WAY}{READ}" for op in known)
+    counted = {"states read": len(reads), "notifications": len(by_place), "read between two tries": under_way}
     if wrong:
         what = f"{len(wrong)} of {len(reads)} states were not true: one {wrong[0][1]}"
         return failed(what, *(op for op, _ in wrong), counted=counted)
     if len(by_place) < FEWEST or len(reads) < SHARE * len(every):
         return inconclusive(f"only {len(reads)} of {len(every)} states could be read", counted=counted)
+    if few := [name for name in (LINE, ASKED, FOR_SURE) if not any(op.name == f"{name}{READ}" for op in known)]:
+        return inconclusive(f"no state was read of what was asked for under {', '.join(few)}", counted=counted)
+    if under_way < FEWEST_UNDER_WAY and (again := _tried_again(history, told)) >= FEWEST:
+        what = f"only {under_way} states were read between two tries, though {again} notifications were tried again"
+        return inconclusive(what, counted=counted)
     return passed(f"all {len(reads)} states that were read were true", counted=counted)
+
+
+def _tried_again(history: History, told: Books) -> int:
+    """How many were tried once more, some time after they had been accepted, while the providers failed."""
+    found = 0
+    for key in by_key(history.named(ASKED)):
+        tries = [it.at_ns for it in told.attempts.get(key, []) if it.at_ns > told.items[key].accepted_ns]
+        found += len(tries) > 1 and tries[-1] - tries[0] > AGAIN_NS
+    return found
 
 
 def _lie(told: Books, key: str, op: Op) -> str:
@@ -138,9 +177,23 @@ def _lie(told: Books, key: str, op: Op) -> str:
     if said == "sent" and (done is None or done > op.received_ns):
         return "said `sent` before anything had arrived"
     if said == "failed" and told.items[key].owes is Owes.ONE and not refused:
-        return "said `failed` without having been refused for good"
+        after = " that was delivered later" if done is not None and done > op.sent_ns else ""
+        return f"said `failed` of a notification{after}, without having been refused for good"
     if said == "queued" and done is not None and op.sent_ns > done + QUEUED_NS:
         return "still said `queued` a minute after it had arrived"
+    return ""
+
+
+def _never(history: History, told: Books, key: str, op: Op, deadlines: Mapping[str, int]) -> str:
+    """Whether something that will not come any more was still called queued, in words."""
+    deadline = deadlines.get(op.name)
+    if state(op) != "queued" or deadline is None or op.sent_ns <= deadline or key in told.account.done:
+        return ""
+    tries = told.attempts.get(key, [])
+    if tries and tries[-1].status == 400:
+        return f"still said `queued` {WITHIN_S:g} s after all was well, though it had been refused for good"
+    if told.items[key].owes is Owes.ONE and history.declares.get("delivery") != "at-most-once":
+        return f"still said `queued` {WITHIN_S:g} s after all was well, and had not arrived"
     return ""
 
 

@@ -19,7 +19,7 @@ from . import strikes
 from .messages import CHANNELS, Message, accepted, asked, calls, handed, message, messages, reached
 from .providers import faulty
 from .strikes import Strike
-from .waiting import calm, read_back, resolve, settle
+from .waiting import READ_BACK, calm, read_back, resolve, settle, some
 
 WIDE_S, WIDE_PER_S = 1.5, 60
 STRIKE_MS = (20, 80)
@@ -108,8 +108,9 @@ async def crashes(lab: Lab, rng: Random) -> None:
             await rolling_restart(cohorts)
     note(lab, strikes.Healed(healed := lab.now_ns()))
     await resolve(lab, cohorts.ops, strikes.FOR_SURE)
+    known = lab.now_ns()
     await settle(lab, cohorts.wanted, healed)
-    await read_back(lab, cohorts.ops, strikes.FOR_SURE)
+    await read_back(lab, some(cohorts.ops, READ_BACK), strikes.FOR_SURE, known)
 
 
 async def everything_killed(cohorts: Cohorts) -> None:

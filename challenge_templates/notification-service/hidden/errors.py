@@ -6,19 +6,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
-from statistics import median
 
+from crucible.authoring.asking import in_turn
 from crucible.authoring.facts import fact, note
-from crucible.authoring.outcomes import failed, inconclusive, passed
-from crucible.check import Finding, History, Lab, SinkFault
+from crucible.authoring.outcomes import failed, inconclusive, passed, percentile
+from crucible.authoring.strikes import Posting, posting
+from crucible.check import Call, Finding, History, Lab, SinkFault
 from crucible.evidence import Attempt
 
 from .accounts import books
-from .messages import CHANNELS, calls, handed, messages
+from .messages import CHANNELS, asked, calls, handed, messages, place
 from .providers import POISON, Rejected, faulty, reject
-from .waiting import read_back, resolve, settle
+from .waiting import READ_BACK, read_back, resolve, settle, some
 
 ASKED = "errors"
+UNDER_WAY = f"{ASKED}/under-way"
+UNDER_WAY_EVERY_S, UNDER_WAY_AT_ONCE = 0.1, 2
+FAILS = (429, 500, 503)
+"""Answers after which a message is to be tried again."""
 ERRORS = SinkFault(errors=0.5, most_per_s=25)
 PER_S = 60
 """Over all channels, while they fail: what is tried again is more than they take."""
@@ -27,8 +32,8 @@ MOST_TRIES = 10
 GIVES_UP_S, GIVEN_UP_S, PAUSES = 10.0, 1.0, 2.5
 """How long it is waited for the last try of what is refused for good; how long after one it was the last, and so many
 times the pause before it."""
-FEWEST = 5
-"""Messages that say something of pauses."""
+FEWEST, FEWEST_PAUSES = 5, 8
+"""Messages that say something of tries; and of pauses, which may be drawn by lot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +50,34 @@ async def errors(lab: Lab, rng: Random) -> None:
     wanted = messages(rng, PER_S * seconds)
     bad = wanted[7 :: int(1 / POISON)]
     reject(lab, bad, ASKED)
-    async with faulty(lab, CHANNELS, ERRORS):
-        ops = await lab.paced(calls(lab, wanted, ASKED), 1 / PER_S)
-        await lab.sleep(1.0)
-    await resolve(lab, ops, ASKED)
-    await settle(lab, [it for it in wanted if it not in bad], lab.now_ns())
-    await _let_go(lab, {it.user for it in bad})
-    await read_back(lab, ops, ASKED)
+    until_ns = int(lab.now_ns() + (seconds + 1) * 1e9)
+    async with faulty(lab, CHANNELS, ERRORS), posting(lab, calls(lab, wanted, ASKED), 1 / PER_S) as posted:
+        await _read_under_way(lab, posted, until_ns)
+    await resolve(lab, posted.ops, ASKED)
+    known, never = lab.now_ns(), {it.user for it in bad}
+    await settle(lab, [it for it in wanted if it.user not in never], known)
+    await _let_go(lab, never)
+    refused = [op for op in posted.ops if asked(op, "user") in never]
+    others = [op for op in posted.ops if asked(op, "user") not in never]
+    await read_back(lab, [*refused, *some(others, READ_BACK - len(refused))], ASKED, known)
+
+
+async def _read_under_way(lab: Lab, posted: Posting, until_ns: int) -> None:
+    """Ask what is said of messages that have just failed to be delivered, and will be tried again."""
+    failed: dict[str, None] = {}
+    seen = turn = 0
+    while lab.now_ns() < until_ns:
+        await lab.sleep(UNDER_WAY_EVERY_S)
+        new = lab.sink.attempts[seen:]
+        seen += len(new)
+        for attempt in new:
+            failed.pop(handed(attempt, "to"), None)
+            if attempt.status in FAILS:
+                failed[handed(attempt, "to")] = None
+        places = {asked(op, "user"): place(op) for op in posted.ops if place(op)}
+        for user in [user for user in reversed(failed) if user in places][:UNDER_WAY_AT_ONCE]:
+            await lab.call(Call(in_turn(lab, turn), "GET", places[user], name=f"{UNDER_WAY}/read", timeout_s=2))
+            turn += 1
 
 
 async def _let_go(lab: Lab, users: set[str]) -> None:
@@ -110,6 +136,8 @@ def judge_polite(history: History) -> Finding:
             f"to {max(still)} times so far: whether that stops was not seen"
         )
         return inconclusive(what, counted=counted)
+    if unseen := set(CHANNELS) - {attempt.path.strip("/").split("/")[0] for attempt in history.attempts}:
+        return inconclusive(f"{', '.join(sorted(unseen))} was never called", counted=counted)
     if counted["messages tried more than once"] < FEWEST:
         return inconclusive("hardly anything was tried more than once", counted=counted)
     what = f"no notification was tried more than {most_often} times, and nobody called while they had been told to wait"
@@ -129,14 +157,16 @@ def _rude(refused: Mapping[str, Sequence[int]], most: int) -> str:
 
 
 def _no_slower(gaps: Sequence[Sequence[float]]) -> str:
-    """That pauses do not grow, in words."""
+    """That pauses do not grow, in words: four in five of the third ones are no longer than four in five of the first.
+    Bounds, since a pause that is drawn between nothing and a bound which grows may well be shorter than the one before.
+    """
     thrice = [pauses for pauses in gaps if len(pauses) > 2]
-    if len(thrice) < FEWEST:
+    if len(thrice) < FEWEST_PAUSES:
         return ""
-    first, third = (median(pauses[nth] for pauses in thrice) for nth in (0, 2))
+    first, third = (percentile([pauses[nth] for pauses in thrice], 0.8) for nth in (0, 2))
     what = (
-        f"of {len(thrice)} notifications that failed three times, the third pause was no longer than the first: "
-        f"{third:.2f} s after {first:.2f} s"
+        f"of {len(thrice)} notifications that failed three times, the third pauses were no longer than the first ones: "
+        f"up to {third:.2f} s after up to {first:.2f} s (80th percentiles)"
     )
     return what if third < 1.2 * first else ""
 

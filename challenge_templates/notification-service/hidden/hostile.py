@@ -6,7 +6,7 @@ from random import Random
 from crucible.authoring.malformed import Bad, Effect, Route, ask_bad, judge_bad, not_objects
 from crucible.check import Finding, History, JsonValue, Lab, Outcome
 
-from .messages import KEY, PATH, accepted, handed, message
+from .messages import KEY, PATH, accepted, asked, handed, message, reached
 from .waiting import resolve, settle
 
 AFTER = "bad-after"
@@ -58,4 +58,6 @@ def judge_bad_input(history: History) -> Finding:
     after = {op.target for op in history.named(AFTER) if accepted(op)}
     if len(after) < len({op.target for op in tries}):
         effects.append(Effect(Outcome.INCONCLUSIVE, "a replica accepted nothing afterwards"))
+    if not reached(history.attempts) & {asked(op, "user") for op in history.named(AFTER)}:
+        effects.append(Effect(Outcome.INCONCLUSIVE, "nothing good was delivered afterwards either"))
     return judge_bad(history, TABLE, effects, "none was delivered")

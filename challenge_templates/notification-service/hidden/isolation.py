@@ -12,10 +12,10 @@ from crucible.check import Finding, History, Lab, Measure, Outcome, SinkFault
 from crucible.evidence import Op
 
 from .accounts import books
-from .line import LINE
-from .messages import CHANNELS, asked, calls, message, messages
+from .line import FEWEST, LINE
+from .messages import CHANNELS, asked, calls, message, messages, place
 from .providers import POISON, faulty, reject
-from .waiting import idle, read_back, resolve, settle
+from .waiting import idle, read_states, resolve, settle
 
 ISOLATION = "isolation"
 BESIDE = {channel: f"{ISOLATION}/{channel}" for channel in CHANNELS}
@@ -55,7 +55,7 @@ async def isolation(lab: Lab, rng: Random) -> None:
     async def first() -> list[Op]:
         """Of the first ones to the channel that hangs it is asked what they say of themselves."""
         ops = await lab.paced(hung[:READ], 1 / HUNG_PER_S)
-        await read_back(lab, ops, ISOLATION)
+        await read_states(lab, filter(None, map(place, ops)), ISOLATION)
         return ops
 
     async def others() -> list[Op]:
@@ -89,6 +89,10 @@ def judge_poison(history: History) -> Finding:
 def judge_isolation(history: History) -> Finding:
     """NT-10. What is usual is what the channel took on the steady line."""
     (email,) = waits(history, "email")
+    asked_for = len(history.named(BESIDE["sms"]))
+    called = sum(attempt.path.strip("/").startswith("sms") for attempt in history.attempts)
+    if asked_for < FEWEST or not called:
+        return inconclusive(f"the channel that hung was asked for {asked_for} times, and called {called} times")
     return _held_up(history, email, email.usual, "a channel that hung", "hung_channel_ratio")
 
 
@@ -183,7 +187,10 @@ def judge_priority(history: History) -> Finding:
         return passed(what, counted=counted, measures=(exactly("priority_ratio", 0, len(high)),))
     seen = [quick / slow, *(percentile(high[i::2], 0.95) / slow for i in range(2))]
     measure = Measure("priority_ratio", quick / slow, min(seen), max(seen), len(high))
-    what = f"high ones took {quick:.0f} ms (95th percentile) behind a backlog in which low ones took {slow:.0f} ms"
+    what = (
+        f"high ones took {quick:.0f} ms (95th percentile) behind a backlog in which low ones took {slow:.0f} ms: "
+        f"{quick / slow:.2f} of it, and {QUARTER:g} is the most"
+    )
     if measure.low <= QUARTER < measure.high:
         return inconclusive(what, counted=counted, measures=(measure,))
     return (passed if measure.high <= QUARTER else failed)(what, counted=counted, measures=(measure,))

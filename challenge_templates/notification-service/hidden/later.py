@@ -1,5 +1,6 @@
 """What is asked for a later moment (NT-11), and what is taken back before it (NT-6)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from random import Random
@@ -8,36 +9,57 @@ from crucible.authoring.asking import in_turn, insist
 from crucible.authoring.clock import epoch_ns, moment, note_epoch
 from crucible.authoring.outcomes import failed, inconclusive, passed, taken
 from crucible.check import Call, Finding, History, JsonValue, Lab
+from crucible.evidence import Op
 
 from .accounts import Books, books
 from .arrivals import never_sure
-from .messages import CHANNELS, Message, accepted, asked, calls, key_of, message, place, preferences, reached
+from .messages import CHANNELS, Message, accepted, asked, calls, message, place, preferences, reached
 from .waiting import resolve, settle
 
 LATER = "later"
 LATE_S = 2.0
-DUE_S = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
+DUE_S = tuple(0.5 + 0.25 * i for i in range(13))
+"""Over three seconds, from a moment each: more than may be late at most, so that no interval of looking hides."""
 EARLY_S = 0.005
-FEWEST = 4
-WITHDRAWN = "withdrawn"
-CANCEL, OUT, AFTER, IN, BACK = (f"{WITHDRAWN}/{name}" for name in ("cancel", "out", "after", "in", "back"))
+FEWEST, FEWEST_LATER = 4, 10
+WITHDRAWN, FORGOTTEN = "withdrawn", "forgotten"
+"""What is taken back; and what is cancelled before whoever would deliver it is started again."""
+CANCEL, OUT, AFTER, IN, BACK, OTHERS = (
+    f"{WITHDRAWN}/{name}" for name in ("cancel", "out", "after", "in", "back", "others")
+)
 IN_FORCE_S = 2.0
 """Within which a cancellation, or a preference, holds everywhere, by the contract."""
 TAKEN_BACK = 8
-DUE_BACK_S, BACK_S = 3.5, 3.0
-"""When what is taken back would have come; and how long who comes back has to wait at most."""
+DUE_BACK_S, BACK_S, IN_TIME_S = 3.5, 3.0, 0.8
+"""When what is taken back would have come; how long who comes back has to wait at most; and how long after its moment
+it is looked for."""
 
 
 async def later(lab: Lab, rng: Random) -> None:
-    """Some messages for each of some moments, on a line that is idle otherwise."""
+    """Messages for many moments, on a line that is idle otherwise: whoever looks only now and then is late for some,
+    whenever he looks. Before that some are cancelled, and who would deliver them is started again."""
     note_epoch(lab, LATER)
-    ops = []
-    wanted = []
-    for index, seconds in enumerate(DUE_S * 2):
+    cancelled = [message(rng, CHANNELS[i % 3], send_after=moment(lab, DUE_BACK_S)) for i in range(TAKEN_BACK)]
+    asked_for = await lab.paced(calls(lab, cancelled, FORGOTTEN), 0.01)
+    await resolve(lab, asked_for, FORGOTTEN)
+    await cancel(lab, asked_for)
+    victims = [name for name in lab.instances if name not in lab.replicas] or list(lab.replicas)
+    await lab.kill(*victims)
+    await lab.start(*victims)
+    ops, wanted = [], []
+    for index, seconds in enumerate(DUE_S):
         wanted.append(message(rng, CHANNELS[index % 3], send_after=moment(lab, seconds)))
         ops.append(await lab.call(wanted[-1].call(in_turn(lab, index), LATER)))
     await resolve(lab, ops, LATER)
     await settle(lab, wanted, lab.now_ns(), within_s=max(DUE_S) + 3 * LATE_S)
+    await lab.sleep(max(0.0, DUE_BACK_S + IN_TIME_S - (lab.now_ns() - asked_for[0].sent_ns) / 1e9))
+
+
+async def cancel(lab: Lab, ops: Sequence[Op]) -> None:
+    """Cancel what was accepted, each on another replica than the one that accepted it."""
+    for index, op in enumerate(ops):
+        if place(op):
+            await lab.call(Call(in_turn(lab, index + 1), "DELETE", place(op), name=CANCEL, json_reply=False))
 
 
 def judge_later(history: History) -> Finding:
@@ -63,23 +85,19 @@ def judge_later(history: History) -> Finding:
         return failed(what, *told.shown(late + told.lost), counted=counted)
     if told.open:
         return inconclusive(never_sure(told.open), *told.shown(told.open), counted=counted)
-    if len(late_s) < FEWEST:
+    if len(late_s) < FEWEST_LATER:
         return inconclusive(f"only {len(late_s)} were accepted and arrived", counted=counted)
     what = f"{len(late_s)} notifications arrived 0 to {max(late_s.values()):.2f} s after they were due"
     return passed(what, counted=counted)
 
 
 async def withdrawn(lab: Lab, rng: Random) -> None:
-    cancel, out = (
+    cancelled, out = (
         [message(rng, CHANNELS[i % 3], send_after=moment(lab, DUE_BACK_S)) for i in range(TAKEN_BACK)] for _ in range(2)
     )
-    ops = await lab.paced(calls(lab, [*cancel, *out], WITHDRAWN), 0.01)
+    ops = await lab.paced(calls(lab, [*cancelled, *out], WITHDRAWN), 0.01)
     await resolve(lab, ops, WITHDRAWN)
-    places = {key_of(op): place(op) for op in ops if place(op)}
-    for index, one in enumerate(cancel):
-        if one.key in places:
-            target = in_turn(lab, index + 1)
-            await lab.call(Call(target, "DELETE", places[one.key], name=CANCEL, json_reply=False))
+    await cancel(lab, ops[:TAKEN_BACK])
     for one in out:
         await prefer(lab, one, wanted=False)
     await lab.sleep(IN_FORCE_S + 0.2)
@@ -93,6 +111,7 @@ async def withdrawn(lab: Lab, rng: Random) -> None:
     await lab.sleep(IN_FORCE_S + 0.2)
     for index, one in enumerate(back):
         await lab.call(replace(message(rng, one.channel), user=one.user).call(in_turn(lab, index), BACK))
+        await lab.call(message(rng, one.channel).call(in_turn(lab, index), OTHERS))
     begun = lab.now_ns()
     users = {one.user for one in back}
     while lab.now_ns() - begun < BACK_S * 1e9:
@@ -111,7 +130,7 @@ async def prefer(lab: Lab, one: Message, *, wanted: bool) -> None:
 
 def judge_withdrawn(history: History) -> Finding:
     """Nothing is begun more than two seconds after it was taken back."""
-    told = books(history, history.named(WITHDRAWN))
+    told = books(history, [*history.named(WITHDRAWN), *history.named(FORGOTTEN)])
     keys = told.by_place()
     tried = history.named(CANCEL)
     cancelled = {keys[op.request.path]: op for op in tried if taken(op) and op.request.path in keys}
@@ -138,11 +157,25 @@ def judge_withdrawn(history: History) -> Finding:
     if len(tried) >= FEWEST and not cancelled and all(op.status == 409 for op in tried):
         what = f"none of {len(tried)} notifications that were due in three seconds could be cancelled"
         return failed(what, *tried, counted=counted)
-    if returned and not arrived:
-        what = f"none of {len(returned)} users who had opted in again got anything within {IN_FORCE_S + BACK_S:g} s"
+    others = [key for key, ops in told.ops.items() if ops[0].name == OTHERS and key in told.account.done]
+    if returned and not arrived and others:
+        what = (
+            f"none of {len(returned)} users who had opted in again got anything within {IN_FORCE_S + BACK_S:g} s, "
+            f"and {len(others)} others did"
+        )
         return failed(what, *told.shown(returned), counted=counted)
-    if len(cancelled) < FEWEST or len(out) < FEWEST:
-        return inconclusive(f"only {len(cancelled)} were cancelled and {len(out)} opted out", counted=counted)
+    if not arrived or not others or not back:
+        return inconclusive("nothing was seen to be delivered to those who had opted in again", counted=counted)
+    again = sum(ops[0].name == FORGOTTEN and key in cancelled for key, ops in told.ops.items())
+    after = sum(ops[0].name == AFTER for ops in told.ops.values())
+    if len(cancelled) - again < FEWEST or again < FEWEST or len(out) < FEWEST or after < FEWEST:
+        what = (
+            f"only {len(cancelled)} were cancelled, {again} of them before a restart, and {len(out)} opted out, "
+            f"to whom {after} more were sent"
+        )
+        return inconclusive(what, counted=counted)
+    if not any(event.kind == "kill" for event in history.events):
+        return inconclusive("nothing was started again between a cancellation and its moment", counted=counted)
     what = f"nothing was begun after {len(cancelled)} cancellations and {len(out)} opt-outs had been in force"
     return passed(what, counted=counted)
 

@@ -9,7 +9,7 @@ from crucible.check import Call, History, Lab, Measure
 
 from .accounts import books
 from .messages import CHANNELS, Message, accepted, by_key, calls, key_of, message, messages, place, state
-from .waiting import WITHIN_S, any_arrives, read_back, resolve, settle
+from .waiting import READ_BACK, WITHIN_S, any_arrives, read_back, resolve, settle, some
 
 CONTACT, LINE, BURST = "contact", "line", "burst"
 PER_S, BURST_S = 50, 2.0
@@ -50,8 +50,9 @@ async def line(lab: Lab, rng: Random) -> None:
     at_once = await lab.paced(calls(lab, more, BURST), BURST_S / burst)
     await resolve(lab, ops, LINE)
     await resolve(lab, at_once, BURST)  # by its own name: how long the line's are waited for is what is usual
-    await settle(lab, [*wanted, *more], lab.now_ns())
-    await read_back(lab, [*ops, *at_once], LINE)
+    known = lab.now_ns()
+    await settle(lab, [*wanted, *more], known)
+    await read_back(lab, some([*ops, *at_once], READ_BACK), LINE, known)
 
 
 def delivery_times(history: History) -> tuple[Measure, ...]:

@@ -46,6 +46,12 @@ def judge_retries(history: History) -> Finding:
         wrong, how = (doubled, "arrived more than once") if doubled else (several, "got more than one id")
         what = f"{len(wrong)} of {len(yes)} keys that were sent to both replicas at once {how}"
         return failed(what, *yes[wrong[0]], counted=counted)
+    asked = {name: len(history.named(f"retries/{name}")) for name in ("at-once", "later")}
+    if asked["at-once"] < KEYS * TIMES / 2 or asked["later"] < KEYS:
+        return inconclusive("the keys were not sent both at once and again later", counted=counted)
+    if len(told.account.done) < 0.9 * len(ids):
+        what = f"only {len(told.account.done)} of {len(ids)} arrived, so that a second effect may not have been seen"
+        return inconclusive(what, counted=counted)
     if len(ids) < KEYS / 2 or answered < 2 * len(ids):
         return inconclusive(f"only {answered} of {len(ops)} requests were answered with an id", counted=counted)
     times, targets = answered / len(ids), len({op.target for op in ops})

@@ -1,11 +1,13 @@
 """What a scenario waits for: that unknowns are known, that messages have arrived, that the line is idle."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from crucible.authoring import asking
 from crucible.authoring.asking import few_at_once, until_definite
+from crucible.authoring.facts import note
 from crucible.check import Call, History, Lab
 from crucible.evidence import Op
 
@@ -19,7 +21,9 @@ LOOK_S = 0.1
 QUIET_S = 0.3
 """After everything has arrived. A second effect that comes later is seen all the same, while other scenarios run."""
 AGAIN_S = 3.0
-"""After which replicas that differed are asked again."""
+"""After which a state is read again at the latest."""
+READ_BACK = 60
+"""Messages whose states are read, of those that a scenario asked for."""
 AT_ONCE = 40
 SOON_S = 3.0
 """After which something arrives on an idle line, or nothing is idle."""
@@ -83,27 +87,47 @@ async def calm(lab: Lab, rng: Random, name: str) -> tuple[list[Message], list[Op
     return wanted, await asking.calm(lab, more, accepted, pause_s=0.3)
 
 
-_READ = "/read"
+READ = "/read"
 
 
-async def read_back(lab: Lab, ops: Iterable[Op], name: str, most: int = 60) -> None:
-    """Ask every replica for the state of up to `most` accepted messages, evenly chosen."""
-    places = list(dict.fromkeys(filter(None, map(place, ops))))
-    chosen = places[:: max(1, -(-len(places) // most))]
-    states: dict[str, set[str]] = defaultdict(set)
-    for op in await _read(lab, chosen, name):
-        states[op.request.path].add(state(op))
-    differ = [path for path, said in states.items() if len(said) > 1]
-    if differ:  # one of them may have been asked just before it changed
-        await lab.sleep(AGAIN_S)
-        await _read(lab, differ, name)
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """From when on nothing that was asked for under a label may be called queued any more; noted by that label."""
+
+    at_ns: int
 
 
-async def _read(lab: Lab, places: Iterable[str], name: str) -> list[Op]:
-    reads = [Call(target, "GET", path, name=f"{name}{_READ}") for path in places for target in lab.replicas]
+async def read_back(lab: Lab, ops: Iterable[Op], name: str, since_ns: int) -> None:
+    """Ask every replica for the states of accepted messages; and again of those that are said to be queued, or
+    that replicas say different things of, until `WITHIN_S` after `since_ns`, when nothing may be queued any more."""
+    deadline = Deadline(int(since_ns + WITHIN_S * 1e9 + GRACE_NS))
+    note(lab, deadline, name)
+    left = list(dict.fromkeys(filter(None, map(place, ops))))
+    pause_s, over = 0.5, False
+    while left:
+        over = lab.now_ns() > deadline.at_ns
+        states: dict[str, set[str]] = defaultdict(set)
+        for op in await read_states(lab, left, name):
+            states[op.request.path].add(state(op))
+        left = [path for path, said in states.items() if len(said) > 1 or "queued" in said]
+        if over:
+            return
+        if left:
+            await lab.sleep(min(pause_s, max(0.1, (deadline.at_ns - lab.now_ns()) / 1e9 + 0.1)))
+            pause_s = min(AGAIN_S, 2 * pause_s)
+
+
+def some(ops: Sequence[Op], most: int) -> list[Op]:
+    """At most so many, evenly chosen."""
+    return list(ops[:: max(1, -(-len(ops) // most))])
+
+
+async def read_states(lab: Lab, places: Iterable[str], name: str) -> list[Op]:
+    """Ask every replica for the states at these places, once."""
+    reads = [Call(target, "GET", path, name=f"{name}{READ}") for path in places for target in lab.replicas]
     return await few_at_once(lab, reads, AT_ONCE)
 
 
 def read_backs(history: History) -> list[Op]:
     """Every question for a state."""
-    return [op for op in history.ops if op.request.method == "GET" and op.name.endswith(_READ)]
+    return [op for op in history.ops if op.request.method == "GET" and op.name.endswith(READ)]
