@@ -94,9 +94,10 @@ async def set_once(lab: Lab, keys: Sequence[str], within_s: float) -> list[str]:
     return [key for key in keys if told.get(key) == len(places)]
 
 
-async def use_once(lab: Lab, name: str, keys: Sequence[str], within_s: float) -> int:
+async def use_once(lab: Lab, name: str, keys: Sequence[str], within_s: float, fewest: int = FEWEST) -> int:
+    """Use a batch, as far as one gets in that time; a later one as far as the first got, to compare the two."""
     calls = [check(in_turn(lab, i), key, batch(name)) for i, key in enumerate(keys)]
-    return len(await at_half_pace(lab, calls, within_s=within_s, fewest=FEWEST))
+    return len(await at_half_pace(lab, calls, within_s=within_s, fewest=fewest))
 
 
 async def weigh(lab: Lab, when: str) -> Weighed:
@@ -125,7 +126,7 @@ async def old_keys(lab: Lab, rng: Random) -> None:
     await lab.paced(idle, 0.9 * patience.forgotten_s / max(1, size))
     await lab.sleep(max(0.0, patience.forgotten_s - (lab.now_ns() - begun) / 1e9))
     weighed["waited"] = await weigh(lab, "waited")
-    await use_once(lab, "second", keys[size : 2 * size], within_s)
+    await use_once(lab, "second", keys[size : 2 * size], within_s, fewest=size)
     weighed["second"] = await weigh(lab, "second")
     if any(growth.conspicuous for growth in growths(lab.services, weighed)):
         await look_again(lab, rng, busy, patience.forgotten_s)
@@ -151,7 +152,7 @@ async def look_again(lab: Lab, rng: Random, busy: str, forgotten_s: float) -> No
     warming = at_half_pace(lab, idle * 3, within_s=spell_s)
     held = [await settle(lab, SETTLED, warming, spell_s)]
     for i, name in enumerate(FURTHER):
-        await use_once(lab, name, keys[i * size : (i + 1) * size], within_s)
+        await use_once(lab, name, keys[i * size : (i + 1) * size], within_s, fewest=size)
         held.append(await settle(lab, name, lab.paced(idle, spell_s / max(1, len(idle))), spell_s))
         if all(one.keeps or one.forgets for one in further(lab.services, size, held).values()):
             return
