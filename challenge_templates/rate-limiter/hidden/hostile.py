@@ -5,7 +5,17 @@ from dataclasses import replace
 from random import Random
 
 from crucible.authoring.clock import aligned_window, wall_ms
-from crucible.authoring.malformed import Bad, Effect, Route, ask_bad, extra_field, hard_texts, judge_bad, not_objects
+from crucible.authoring.malformed import (
+    Bad,
+    Effect,
+    Route,
+    ask_bad,
+    extra_field,
+    hard_texts,
+    judge_bad,
+    not_objects,
+    said_yes_or_no,
+)
 from crucible.authoring.outcomes import taken
 from crucible.check import Finding, History, Lab, Outcome
 from crucible.evidence import Op
@@ -61,7 +71,10 @@ def bad_requests(key: str) -> dict[str, Bad]:
         limits.with_field("window-99", "a window of 99 ms", "window_ms", 99),
         limits.with_field("window-0", "a window of 0 ms", "window_ms", 0),
         limits.with_field("window-word", 'a window of "x"', "window_ms", "x"),
-        nul.with_field("limit-nul", "a limit for a key with the character U+0000", "limit", 5),
+        # No brief says what becomes of a limit that nobody can use: it may be taken, and lived with.
+        replace(
+            nul.with_field("limit-nul", "a limit for a key with the character U+0000", "limit", 5), right=said_yes_or_no
+        ),
         extra_field(others),
         Bad("usage-unknown", "usage of a key without a limit", "GET", f"/v1/usage/{nobody}"),
         Bad("usage-nul", "usage of a key with the character U+0000", "GET", f"/v1/usage/{nobody}%00"),
