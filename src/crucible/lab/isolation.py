@@ -89,7 +89,7 @@ class Isolation:
         if self._first is not None:
             lift(self._tag)
         if self._held is not None:
-            os.close(self._held)
+            names.let_go(self._held)
             self._held = None
 
 
@@ -169,7 +169,7 @@ def _take_users() -> tuple[int, int | None]:
     random.SystemRandom().shuffle(free)
     for row in free:
         if (held := names.take(f"users-{row}")) is not None:
-            return row, held.detach()
+            return row, held
     return random.SystemRandom().choice(free or rows), None
 
 

@@ -23,6 +23,7 @@ from crucible.lab.supervision import RESTART_S, Supervisor, Told
 from crucible.lab.tally import Tally
 from crucible.planning.plan import Plan
 from crucible.processes.child import family, kill_all
+from crucible.processes.ports import give_back
 from crucible.services import Server
 
 T = TypeVar("T")
@@ -228,6 +229,7 @@ class RunningLab:
             running.end_for("the grade is over")
         for running in self.instances.values():
             running.kill()
+            give_back(running.port)
         if self._network is not None:
             self._network.stop()
         self.backing.stop()

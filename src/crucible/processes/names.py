@@ -1,11 +1,13 @@
 """Names of this machine that one process has to itself: how graders at work at once keep out of each other's way."""
 
+import os
 import socket
 import sys
 
 
-def take(name: str) -> socket.socket | None:
-    """What holds the name until it is closed, or this process ends, whatever ends it; None where another one has it.
+def take(name: str) -> int | None:
+    """The descriptor that holds the name until `let_go` of it, or until this process ends, whatever ends it; None where
+    another one has it.
 
     It is that of a socket that nobody connects to (unix(7), abstract names); elsewhere than on Linux each is free.
     """
@@ -16,4 +18,8 @@ def take(name: str) -> socket.socket | None:
         except OSError:
             holder.close()
             return None
-    return holder
+    return holder.detach()
+
+
+def let_go(held: int) -> None:
+    os.close(held)

@@ -1,4 +1,5 @@
-"""Ports of this machine that nobody uses, and that nobody is given twice, in this grader or in another one."""
+"""Ports of this machine that nobody uses, and that nobody else is given, in this grader or in another one, before they
+are given back."""
 
 import random
 import socket
@@ -9,8 +10,8 @@ from crucible.processes import names
 
 PORTS = range(20_000, 32_000)
 """Below the ephemeral range, so that no outgoing connection takes a port between two starts."""
-_given: dict[int, socket.socket] = {}
-"""With what keeps each from other graders while its owner does not listen: it starts, or was killed a moment ago."""
+_given: dict[int, int] = {}
+"""With what holds each: its owner may not listen at the moment, because it starts, or was killed a moment ago."""
 _giving = threading.Lock()
 
 
@@ -24,7 +25,7 @@ def free_port() -> int:
                 try:
                     probe.bind(("127.0.0.1", port))
                 except OSError:
-                    held.close()
+                    names.let_go(held)
                     continue
             _given[port] = held
             return port
@@ -32,3 +33,11 @@ def free_port() -> int:
         "no free port was found", where=f"127.0.0.1:{PORTS.start}-{PORTS.stop}", fix="end what listens there",
         fault=Fault.CRUCIBLE,
     )  # fmt: skip
+
+
+def give_back(*ports: int) -> None:
+    """Let others have these; of no matter where one was not given. A descriptor is held for each until then."""
+    with _giving:
+        for port in ports:
+            if (held := _given.pop(port, None)) is not None:
+                names.let_go(held)

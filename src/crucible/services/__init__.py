@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crucible.errors import CrucibleError, Fault
 from crucible.planning.images import IMAGES, images_for
+from crucible.processes.ports import give_back
 from crucible.services import container, postgres, rabbitmq, redis, s3
 from crucible.services.base import Server, Service, Source
 
@@ -57,6 +58,8 @@ def start(name: str, source: Source, folder: Path, durable: bool = False) -> Ser
 
 
 def stop(server: Server) -> None:
-    """End a server that was started, and the container that was run for it; safe to call twice."""
+    """End a server that was started, and the container that was run for it, and give its ports back; safe to call
+    twice."""
     server.stop()
     container.remove(server.source)
+    give_back(*server.ports)
