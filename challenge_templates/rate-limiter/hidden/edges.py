@@ -44,6 +44,7 @@ KEYS_PER_SHAPE, TRIES = 2, 3
 PER_REPLICA = 2.2
 """Times the limit that a replica may let through in one window: a fixed window or a token bucket of its own lets twice
 the limit through, give or take a unit. More limits nothing."""
+NO_LIMIT = "What is compared with the limit before a request is let through, and in which units?"
 
 
 def edge(shape: str, *part: str) -> str:
@@ -128,13 +129,12 @@ def struck(shape: str, ops: Sequence[Op], window_ns: int, epoch: int) -> bool:
     if not before or sum(map(answered, ops)) < 0.9 * len(ops):
         return False
     start_ns, over_ns = min(op.sent_ns for op in before), max(op.received_ns for op in before)
-    if shape == SEEK and ask and not allowed(ask[-1]):
-        return ask[-1].received_ns >= start_ns + 0.9 * window_ns
-    if not after or max(op.received_ns for op in after) > start_ns + window_ns:
-        return shape == SEEK and bool(ask) and ask[-1].received_ns >= start_ns + 0.9 * window_ns
-    again_ns = min(op.sent_ns for op in after)
+    in_time = bool(after) and max(op.received_ns for op in after) <= start_ns + window_ns
     if shape == SEEK:
-        return bool(ask)
+        return bool(ask) and (in_time or ask[-1].received_ns >= start_ns + 0.9 * window_ns)
+    if not in_time:
+        return False
+    again_ns = min(op.sent_ns for op in after)
     if shape == OWN:
         ends = [(op.sent_ns + window_ns, op.received_ns + window_ns) for op in first if allowed(op)]
         return bool(ends) and over_ns <= ends[0][0] and again_ns >= ends[0][1]
@@ -145,8 +145,7 @@ def struck(shape: str, ops: Sequence[Op], window_ns: int, epoch: int) -> bool:
 
 async def edges(lab: Lab, rng: Random) -> None:
     """Each kind of edge on several keys; again on a fresh one where a burst came too late to strike."""
-    note_epoch(lab, EDGES)
-    epoch = lab.wall_ns() - lab.now_ns()
+    epoch = note_epoch(lab, EDGES)
     tries = [(shape, index, fresh(rng, "edge")) for shape in SHAPES for index in range(KEYS_PER_SHAPE * TRIES)]
     flood, warm = fresh(rng, FLOOD), fresh(rng, "warm")
     flood_ms = aligned_window(wall_ms(lab) + 2_000, LONG_MS)
@@ -240,6 +239,3 @@ def judge_peak(history: History) -> Finding:
         return inconclusive(what, counted=counted, measures=measures)
     what = f"the fullest window held {found.certain:.2f} times the limit ({LOOKED_AT[where]})"
     return passed(what, counted=counted, measures=measures)
-
-
-NO_LIMIT = "What is compared with the limit before a request is let through, and in which units?"

@@ -20,6 +20,7 @@ PAIR_COSTS = {
 """`over` and `unfit` must be refused, and what is granted is half the limit, so that a smaller burst is not accused.
 Who grants less at once, or lets callers wait in line, is asked for the last cost when there is room for it again."""
 PATIENT_MS, PATIENCE_S = 6_000, 1.2
+OVERSIZE = "What is compared with the limit: what was used before, or what would be used with this request?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,3 @@ def judge_pairs(history: History) -> Finding:
         )
         return inconclusive(what, counted=counted)
     return passed(f"what was refused consumed nothing on {found.compared} keys", counted=counted)
-
-
-OVERSIZE = "What is compared with the limit: what was used before, or what would be used with this request?"

@@ -16,9 +16,12 @@ class Epoch:
     ns: int
 
 
-def note_epoch(lab: Lab, scenario: str) -> None:
-    """Note the wall clock for the judges. Each scenario notes its own: a clock may be set meanwhile."""
-    note(lab, Epoch(lab.wall_ns() - lab.now_ns()), scenario)
+def note_epoch(lab: Lab, scenario: str) -> int:
+    """Note the wall clock for the judges, as `epoch_ns` has it. Each scenario notes its own: a clock may be set
+    meanwhile."""
+    epoch = lab.wall_ns() - lab.now_ns()
+    note(lab, Epoch(epoch), scenario)
+    return epoch
 
 
 def epoch_ns(history: History, scenario: str) -> int | None:
