@@ -1,7 +1,7 @@
 """NT-12: what each strike lost and doubled, and what an outage costs."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from crucible.authoring.facts import fact, noted
@@ -52,12 +52,12 @@ def judge_crashes(history: History) -> Finding:
             f"{strike.words} lost {len(toll.missed)} of {toll.owed} accepted notifications"
             for strike, toll in wrong.items()
         )
-        late = sum(toll.late for toll in wrong.values())
+        later = sum(toll.late for toll in wrong.values())
         what = (
             f"{lost}: {'they' if missed > 1 else 'it'} had not arrived {WITHIN_S:g} s after the last failure was over"
         )
         return failed(
-            f"{what}{f' ({late} came later)' if late else ''}",
+            f"{what}{f' ({later} came later)' if later else ''}",
             *told.shown(next(iter(wrong.values())).missed), counted=counted, measures=measures,
         )  # fmt: skip
     never = [
@@ -88,12 +88,12 @@ def _by_strike(history: History, told: Books) -> dict[Strike, Toll]:
     owing = [item for item in told.items.values() if item.owes is Owes.ONE]
     too_late = late(owing, told.account.done, int(WITHIN_S * 1e9) + slack_ns, healed.at_ns) if healed else []
     came = {item.id for item in too_late}
-    missed = {*told.lost, *came}
+    missed = _by_last_try(history, told, {*told.lost, *came})
     doubled = Counter(double.id for double in told.account.doubled)
     found = {}
     for strike in strikes.every(history.services):
         posted = [key for key in dict.fromkeys(map(key_of, history.named(strike.name))) if key in told.items]
-        struck = [key for key in told.items if key in missed and _struck_by(history, told, key) == strike.name]
+        struck = missed.get(strike.name, [])
         mine = {*posted, *struck}
         if mine:
             found[strike] = Toll(
@@ -106,12 +106,16 @@ def _by_strike(history: History, told: Books) -> dict[Strike, Toll]:
     return found
 
 
-def _struck_by(history: History, told: Books, key: str) -> str:
-    """The name of the strike that a message which did not arrive belongs to."""
-    tried = [attempt.at_ns for attempt in told.attempts.get(key, []) if not attempt.effect]
+def _by_last_try(history: History, told: Books, missed: Container[str]) -> dict[str, list[str]]:
+    """The keys of what did not arrive, by the name of the strike that each belongs to."""
     spans = sorted(noted(history, strikes.Span).values(), key=lambda span: span.begin_ns)
-    met = [span.strike for span in spans if tried and span.begin_ns <= tried[-1] <= span.end_ns]
-    return met[-1] if met else told.ops[key][0].name.split("/")[0]
+    found: dict[str, list[str]] = defaultdict(list)
+    for key in told.items:
+        if key in missed:
+            tried = [attempt.at_ns for attempt in told.attempts.get(key, []) if not attempt.effect]
+            met = [span.strike for span in spans if tried and span.begin_ns <= tried[-1] <= span.end_ns]
+            found[met[-1] if met else told.ops[key][0].name.split("/")[0]].append(key)
+    return found
 
 
 def _unseen(history: History, tolls: Iterable[Strike]) -> str:
