@@ -1,41 +1,18 @@
 """NT-12, and what ends early: what a crash costs, whose it is, and who never recovered."""
 
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
-from support.memory_notifier import NotifierLab
+from support.notifier_checks import CHECKS, watch, watch_on
 
-from crucible.authoring import testing
 from crucible.authoring.testing import without_each_part
-from crucible.check import History, Lab, Outcome, Scenario
+from crucible.check import Outcome
 from crucible.evidence import Attempt
-from crucible.planning import challenges
-
-SUITE = challenges.at(Path(__file__).parents[2] / "challenge_templates" / "notification-service").suite
-CHECKS = {check.id: check for check in SUITE.checks}
-SCENARIOS = {scenario.id: scenario for scenario in SUITE.scenarios}
-
-
-@cache
-def watch(name: str, flaw: str = "") -> tuple[History, str]:
-    """What a scenario sees, and why it gave up, if it did."""
-    lab = NotifierLab(flaw)
-
-    async def observe(_: Lab, rng: Random) -> None:
-        lab.begin()
-        await SCENARIOS[name].observe(lab, rng)
-        await lab.end()
-
-    seen = testing.watch(Scenario(name, "fault", observe, 0, 0), lambda lab: lab.solution, lab)
-    return replace(seen, attempts=tuple(lab.memory_sink.attempts)), lab.given_up
 
 
 def test_who_declares_at_most_once_is_measured_and_not_failed() -> None:
-    seen, _ = watch("crashes", "a list in memory")
+    seen = watch(("crashes",), "a list in memory")
     finding = CHECKS["NT-12"].judge(replace(seen, declares={"delivery": "at-most-once"}))
     lost = next(it for it in finding.measures if it.axis == "lost_per_1000")
     assert finding.outcome is Outcome.PASS, finding.what
@@ -46,7 +23,7 @@ def test_who_declares_at_most_once_is_measured_and_not_failed() -> None:
 
 def test_what_comes_after_the_time_that_is_promised_is_late_whenever_it_comes() -> None:
     """Had the run gone on until everything was there."""
-    seen, _ = watch("crashes", "tries again too late")
+    seen = watch(("crashes",), "tries again too late")
     missing = CHECKS["NT-12"].judge(seen)
     assert "had not arrived 60 s after the last failure was over" in missing.what
     end = max(op.received_ns for op in seen.ops) + 120_000_000_000
@@ -64,7 +41,7 @@ def test_what_comes_after_the_time_that_is_promised_is_late_whenever_it_comes() 
 
 
 def test_a_loss_belongs_to_the_strike_during_which_it_was_tried_last() -> None:
-    seen, _ = watch("crashes")
+    seen = watch(("crashes",), "")
     spans: list[Any] = [value for name, value in seen.facts.items() if name.startswith("Span/")]
     begin_ns = next(span["begin_ns"] for span in spans if span["strike"] == "f11")
     ref = next(op.reply["id"] for op in seen.named("f2") if isinstance(op.reply, dict) and "id" in op.reply)
@@ -78,7 +55,7 @@ def test_a_loss_belongs_to_the_strike_during_which_it_was_tried_last() -> None:
 
 
 def test_who_never_recovers_took_longer_than_was_waited() -> None:
-    seen, _ = watch("crashes")
+    seen = watch(("crashes",), "")
     facts = {
         name: {**value, "recovery_s": None} if name.startswith("Away/") and isinstance(value, dict) else value
         for name, value in seen.facts.items()
@@ -88,7 +65,7 @@ def test_who_never_recovers_took_longer_than_was_waited() -> None:
 
 
 def test_no_strike_is_passed_unseen() -> None:
-    seen, _ = watch("crashes")
+    seen = watch(("crashes",), "")
     spared = {"crashes/read": "states are NT-5's", "calm": "waits for replicas to answer", "after": "for a recovery"}
     spared["again"] = "of what arrived it need not be known for sure that it was accepted"
     for part, less in without_each_part(seen):
@@ -98,11 +75,11 @@ def test_no_strike_is_passed_unseen() -> None:
 
 @pytest.mark.parametrize("flaw", ["", "tries again too late"])
 def test_a_design_that_delivers_is_not_given_up(flaw: str) -> None:
-    assert watch("contact", flaw)[1] == ""
+    assert watch_on(("contact",), flaw)[1] == ""
 
 
 def test_where_nothing_arrives_it_ends_early_and_is_lost() -> None:
-    seen, given_up = watch("contact", "delivers nothing")
+    seen, given_up = watch_on(("contact",), "delivers nothing")
     assert given_up == "none of the first 6 notifications that were accepted arrived within 60 s"
     finding = CHECKS["NT-1"].judge(seen)
     assert finding.outcome is Outcome.FAIL

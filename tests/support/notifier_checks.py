@@ -21,8 +21,8 @@ def scenarios_of(check: str) -> tuple[str, ...]:
 
 
 @cache
-def watch(names: tuple[str, ...], flaw: str, seed: int = 7) -> History:
-    """These scenarios, one after the other, with one service."""
+def watch_on(names: tuple[str, ...], flaw: str, seed: int = 7) -> tuple[History, str]:
+    """What these scenarios see, one after the other, with one service; and why they gave up, if they did."""
     lab = NotifierLab(flaw)
 
     async def observe(_: Lab, rng: Random) -> None:
@@ -32,4 +32,9 @@ def watch(names: tuple[str, ...], flaw: str, seed: int = 7) -> History:
         await lab.end()
 
     seen = testing.watch(Scenario("in-turn", "race", observe, 0, 0), lambda lab: lab.solution, lab)
-    return replace(seen, attempts=tuple(lab.memory_sink.attempts))
+    return replace(seen, attempts=tuple(lab.memory_sink.attempts)), lab.given_up
+
+
+def watch(names: tuple[str, ...], flaw: str, seed: int = 7) -> History:
+    """What these scenarios see, one after the other, with one service."""
+    return watch_on(names, flaw, seed)[0]
