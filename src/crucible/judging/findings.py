@@ -37,9 +37,8 @@ def find(check: Check, suite: Suite, evidence: Evidence, part: Part) -> Finding:
     if not due:
         return Finding(Outcome.NOT_RUN, "only a full grade runs it")
     missing = [name for name in due if name not in recordings]
-    unrun = Finding(Outcome.NOT_RUN, _why_missing(missing, part))
     if missing and not (part.given_up and len(missing) < len(due)):
-        return unrun
+        return _unrun(missing, part)
     seen = [recordings[name] for name in check.scenarios if name in recordings]
     for recording in seen:
         if recording.problem is not None and recording.problem.kind == "author":
@@ -49,7 +48,9 @@ def find(check: Check, suite: Suite, evidence: Evidence, part: Part) -> Finding:
         return Finding(Outcome.ERROR, f"{clash}: the author's fault")
     told = history(seen, evidence, part)
     finding = _weigh(_with_deaths(_ask(check, told), told), seen)
-    return unrun if missing and finding.outcome is not Outcome.FAIL else finding  # what was seen may convict, no more
+    if missing and finding.outcome is not Outcome.FAIL:  # what was seen may convict, no more
+        return _unrun(missing, part)
+    return finding
 
 
 def _clash(seen: Sequence[Recording]) -> str | None:
@@ -146,8 +147,8 @@ def _cut_short(scenario: str, problem: Problem) -> str:
     return f"the scenario `{scenario}` {kind}: {problem.what}"
 
 
-def _why_missing(missing: Sequence[str], part: Part) -> str:
+def _unrun(missing: Sequence[str], part: Part) -> Finding:
     names = ", ".join(f"`{name}`" for name in missing)
     stopped = [it.problem.what for it in part.recordings if it.problem is not None and it.problem.kind == "stopped"]
     why = part.given_up or next(iter(stopped), "")
-    return f"the scenario {names} did not run" + (f": {why}" if why else "")
+    return Finding(Outcome.NOT_RUN, f"the scenario {names} did not run" + (f": {why}" if why else ""))
