@@ -8,24 +8,30 @@ asked for one key in between that a heap collects its garbage: its least weight 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from random import Random
-from statistics import median
 
 from crucible.authoring.asking import at_half_pace, in_turn
 from crucible.authoring.facts import fact, note, noted
 from crucible.authoring.outcomes import failed, inconclusive, not_run, passed, taken
 from crucible.check import Finding, History, Lab, Measure
 
+from .further import (
+    FEWEST,
+    FLOOR,
+    FURTHER,
+    HALVES,
+    SETTLED,
+    Held,
+    Larger,
+    Weighed,
+    further,
+    looked_again,
+    says,
+)
 from .requests import LONG_MS, allowed, check, fresh, limit, put_limit
 
 ONCE = "once"
 MOMENTS = ("before", "first", "waited", "second")
-FURTHER = ("third", "fourth", "fifth", "sixth", "seventh")
-ENOUGH = 3
-"""Further batches on which anything may rest."""
-ALIKE = 2
-"""By what factor the growth of a heap may differ among the last batches where it is what equal ones leave behind."""
 ONCE_MS = 500
 FORGETS = "forgets_within_s"
 FORGETS_S = 10
@@ -35,24 +41,9 @@ MOST_WAITED_S = {"quick": 10, "full": 30}
 MOST = {"quick": 1_000, "full": 5_000}
 MOST_AGAIN = {"quick": 2_000, "full": 5_000}
 BATCH_S = {"quick": 4.0, "full": 15.0}
-FEWEST = 200
-"""Keys in a batch below which what they leave is too little to be told from anything else."""
 FEWEST_TO_WEIGH = 2_000
 """Keys in a batch below which a heap that warms up weighs more than they do."""
-FLOOR = {"store": 64_000, "process": 400_000}
-"""Bytes by which a subject may grow for any reason: pages, a heap that warms up."""
-FLOOR_PER_KEY = {"store": 64, "process": 400}
-"""Likewise for each key of a larger batch."""
 WEIGHED_EVERY_S = 0.5
-SETTLED, HALVES = "settled", ("early", "late")
-"""The spell before the further batches, and the halves of a spell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Weighed:
-    """What each store and each type of process held at one moment, or at least in a spell, in bytes."""
-
-    of: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +149,7 @@ async def look_again(lab: Lab, rng: Random, busy: str, forgotten_s: float) -> No
             return
 
 
-async def settle(lab: Lab, name: str, asking: Awaitable[object], spell_s: float) -> "Held":
+async def settle(lab: Lab, name: str, asking: Awaitable[object], spell_s: float) -> Held:
     """Let one key be asked for, for so long, and note the least that each subject held in each half of it."""
     halves: list[dict[str, int]] = []
 
@@ -175,78 +166,6 @@ async def settle(lab: Lab, name: str, asking: Awaitable[object], spell_s: float)
 
     await asyncio.gather(asking, watch())
     return Held(*halves)
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What each subject held at least, in bytes, in the two halves of a spell in which one key was asked for."""
-
-    early: dict[str, int]
-    late: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Larger:
-    """How many keys each of the further batches had."""
-
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Further:
-    """What a store, or the processes of one type, grew by with each of the further batches, in bytes."""
-
-    is_store: bool
-    size: int
-    """Keys in each of them."""
-    steps: tuple[int, ...]
-    drifts: tuple[int, ...]
-    """In half of each spell, in which as many checks asked for one key as a batch has keys. So a batch and a spell have
-    three times as many checks."""
-
-    @property
-    def floor(self) -> int:
-        """What it may grow by with a batch for any reason."""
-        kind = "store" if self.is_store else "process"
-        return max(FLOOR[kind], FLOOR_PER_KEY[kind] * self.size)
-
-    @property
-    def last(self) -> tuple[int, ...]:
-        """The last steps; none where they are too few, or of too few keys."""
-        return self.steps[-ENOUGH:] if len(self.steps) >= ENOUGH and self.size >= FEWEST else ()
-
-    @property
-    def keeps(self) -> bool:
-        """Whether the last batches left something behind that checks of one key do not. A heap has to have grown with
-        every batch, and in the end about as much with each: none that warms up, or jumps, does that."""
-        least = max(self.floor, 4 * median(self.drifts))
-        if self.is_store or not self.last:
-            return bool(self.last) and min(self.last) >= least
-        steady = len(self.steps) > ENOUGH and max(self.last) <= ALIKE * min(self.last)
-        return steady and min(self.steps) >= least
-
-    @property
-    def forgets(self) -> bool:
-        """Whether more of the batches left nothing behind than something, or no more than checks of one key do in every
-        spell. A heap that shrank gave back what is older, and shows nothing."""
-        least = max(self.floor, 4 * min(self.drifts))
-        grew = sum(step >= least for step in self.steps)
-        stayed = sum(step < least and (self.is_store or step > -least) for step in self.steps)
-        return bool(self.last) and stayed >= 2 and stayed > grew
-
-
-def further(services: Sequence[str], size: int, held: Sequence[Held]) -> dict[str, Further]:
-    """By subject, of those that were weighed in every spell."""
-    subjects = set.intersection(*(set(half) for one in held for half in (one.early, one.late))) if held else set()
-    return {
-        subject: Further(
-            subject in services,
-            size,
-            tuple(later.late[subject] - earlier.late[subject] for earlier, later in pairwise(held)),
-            tuple(one.late[subject] - one.early[subject] for one in held),
-        )
-        for subject in sorted(subjects)
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,14 +199,6 @@ def growths(services: Sequence[str], weighed: Mapping[str, Weighed]) -> list[Gro
         for subject in sorted(subjects)
         for before, first, waited, second in [[one[subject] for one in moments]]
     ]
-
-
-def looked_again(history: History) -> dict[str, Further]:
-    """By subject: what was seen of the further batches."""
-    weighed, larger = noted(history, Weighed), fact(history, Larger)
-    spells = [[weighed.get(f"{name}/{half}") for half in HALVES] for name in (SETTLED, *FURTHER)]
-    held = [Held(early.of, late.of) for early, late in spells if early is not None and late is not None]
-    return further(history.services, larger.size, held) if larger is not None else {}
 
 
 def per_key(history: History) -> list[Measure]:
@@ -341,8 +252,3 @@ def judge_old_keys(history: History) -> Finding:
     if conspicuous:
         what = f"in the end {' and '.join(conspicuous)} took no more room for one-shot keys than was there before"
     return passed(what, counted=counted, measures=measures)
-
-
-def says(subject: str, seen: Further) -> str:
-    *earlier, last = (f"{step // 1000:,} kB" for step in seen.last)
-    return f"{subject} grew by {', '.join(earlier)} and {last} with batches of {seen.size:,} keys that were used once"
