@@ -133,6 +133,10 @@ def test_what_grows_by_itself_is_no_leak(limiter: HonestLimiter) -> None:
     assert finding.outcome is Outcome.PASS, finding.what
 
 
+def test_keys_that_expire_with_their_windows_need_no_further_batches() -> None:
+    assert not any(name.startswith("Larger/") for name in seen_of(IsUsedFasterAndFaster()).facts)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_heap_that_jumps_is_never_accused(seed: int) -> None:
     assert judged(Jumps(seed)).outcome is not Outcome.FAIL

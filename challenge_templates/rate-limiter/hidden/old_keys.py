@@ -1,8 +1,8 @@
 """Keys that are used once: what equal batches of them leave behind, after the time for which they may be kept.
 
-A second batch that takes no more room than the first had left behind shows that the first was forgotten. Where a store
-or the processes grew all the same, or a heap moved by as much by itself, more and larger batches follow, with so much
-asked for one key in between that a heap collects its garbage: its least weight is what it holds on to.
+A second batch that leaves no more behind, when its windows are over, than the first shows that the first was forgotten.
+Where a store or the processes grew all the same, or a heap moved by as much by itself, more and larger batches follow,
+with so much asked for one key in between that a heap collects its garbage: its least weight is what it holds on to.
 """
 
 import asyncio
@@ -31,8 +31,12 @@ from .further import (
 from .requests import LONG_MS, allowed, check, fresh, limit, put_limit
 
 ONCE = "once"
-MOMENTS = ("before", "first", "waited", "second")
+MOMENTS = BEFORE, USED, FIRST, WAITED, SECOND = "before", "used", "first", "waited", "second"
+"""When all is weighed: before the first batch; right after it; when its windows are over; when it may be kept no
+longer; when the windows of the second batch are over."""
 ONCE_MS = 500
+OVER_S = 2 * ONCE_MS / 1000
+"""After the last use of a key, the steady refill of a window is over, too."""
 FORGETS = "forgets_within_s"
 FORGETS_S = 10
 """What who declares nothing is held to, as the manifest says."""
@@ -60,7 +64,7 @@ class Patience:
     @property
     def forgotten_s(self) -> float:
         """After the last use of a key."""
-        return 2 * ONCE_MS / 1000 + self.declared_s
+        return OVER_S + self.declared_s
 
 
 def batch(name: str) -> str:
@@ -109,16 +113,19 @@ async def old_keys(lab: Lab, rng: Random) -> None:
     await put_limit(lab, limit(lab.replicas[0], busy, 5, LONG_MS, batch("busy")))
     keys = await set_once(lab, [long_key(rng) for _ in range(2 * most)], within_s)
     await lab.sleep(1.0)
-    weighed = {"before": await weigh(lab, "before")}
+    weighed = {BEFORE: await weigh(lab, BEFORE)}
     size = await use_once(lab, "first", keys[: len(keys) // 2], within_s)
-    weighed["first"] = await weigh(lab, "first")
-    idle = [check(in_turn(lab, i), busy, batch("busy")) for i in range(size)]
     begun = lab.now_ns()
-    await lab.paced(idle, 0.9 * patience.forgotten_s / max(1, size))
+    weighed[USED] = await weigh(lab, USED)
+    await lab.sleep(OVER_S)
+    weighed[FIRST] = await weigh(lab, FIRST)
+    idle = [check(in_turn(lab, i), busy, batch("busy")) for i in range(size)]
+    await lab.paced(idle, (0.95 * patience.forgotten_s - OVER_S) / max(1, size))
     await lab.sleep(max(0.0, patience.forgotten_s - (lab.now_ns() - begun) / 1e9))
-    weighed["waited"] = await weigh(lab, "waited")
+    weighed[WAITED] = await weigh(lab, WAITED)
     await use_once(lab, "second", keys[size : 2 * size], within_s, fewest=size)
-    weighed["second"] = await weigh(lab, "second")
+    await lab.sleep(OVER_S)
+    weighed[SECOND] = await weigh(lab, SECOND)
     if any(growth.conspicuous for growth in growths(lab.services, weighed)):
         await look_again(lab, rng, busy, patience.forgotten_s)
 
@@ -128,9 +135,9 @@ async def weigh_one_batch(lab: Lab, rng: Random) -> None:
     most = max(MOST[lab.mode], FEWEST_TO_WEIGH)
     keys = await set_once(lab, [long_key(rng) for _ in range(most)], BATCH_S["full"])
     await lab.sleep(1.0)
-    await weigh(lab, "before")
+    await weigh(lab, BEFORE)
     await use_once(lab, "first", keys, BATCH_S["full"])
-    await weigh(lab, "first")
+    await weigh(lab, USED)
 
 
 async def look_again(lab: Lab, rng: Random, busy: str, forgotten_s: float) -> None:
@@ -197,7 +204,7 @@ def growths(services: Sequence[str], weighed: Mapping[str, Weighed]) -> list[Gro
     return [
         Growth(subject, subject in services, first - before, waited - first, second - first)
         for subject in sorted(subjects)
-        for before, first, waited, second in [[one[subject] for one in moments]]
+        for before, _, first, waited, second in [[one[subject] for one in moments]]
     ]
 
 
@@ -205,10 +212,10 @@ def per_key(history: History) -> list[Measure]:
     """What stores and processes grew by with the first batch; at least, less what processes grew by while as many
     checks asked for one key."""
     weighed, used = noted(history, Weighed), sum(map(allowed, history.named(batch("first"))))
-    if used < FEWEST_TO_WEIGH or "before" not in weighed or "first" not in weighed:
+    if used < FEWEST_TO_WEIGH or BEFORE not in weighed or USED not in weighed:
         return []
-    before, first = weighed["before"].of, weighed["first"].of
-    grew = {subject: max(0, first[subject] - before[subject]) for subject in before.keys() & first.keys()}
+    before, after = weighed[BEFORE].of, weighed[USED].of
+    grew = {subject: max(0, after[subject] - before[subject]) for subject in before.keys() & after.keys()}
     if set(history.services) - grew.keys():
         return []
     drift = sum(max(0, it.waiting) for it in growths(history.services, weighed) if not it.is_store) / used

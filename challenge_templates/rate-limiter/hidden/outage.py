@@ -10,7 +10,7 @@ from crucible.authoring.facts import note
 from crucible.authoring.strikes import posting
 from crucible.check import Call, Lab, NetworkFault, NotCausedError
 
-from .requests import LONG_MS, allowed, calm, check, fresh, limit, put_limits, refused
+from .requests import CALM_KEYS, LONG_MS, allowed, calm, check, fresh, limit, put_limits, refused
 from .spells import CRASH, FULL_LIMIT, FULL_MS, HOT_LIMIT, STALLS, Lasted, NotCaused, Spell, spells
 from .survival import FullKeys
 
@@ -29,7 +29,7 @@ class Keys:
     hot: str
     fresh: tuple[str, ...]
     probes: tuple[str, ...]
-    """One for each replica, to see when it is itself again."""
+    """To see when it is itself again: the first few one for each replica, then all of them on all."""
 
     def limits(self, target: str, full_ms: int, long_ms: int) -> list[Call]:
         puts = [limit(target, self.full, FULL_LIMIT, full_ms, self.spell.asked("full"))]
@@ -47,7 +47,7 @@ class Keys:
 
 def choose_keys(lab: Lab, rng: Random, spell: Spell) -> Keys:
     new = tuple(fresh(rng, "fresh") for _ in range(int(FAULT_S / GAP_S) // 3 + 1))
-    probes = tuple(fresh(rng, "well") for _ in lab.replicas)
+    probes = tuple(fresh(rng, "well") for _ in range(CALM_KEYS))
     return Keys(spell, fresh(rng, "full"), fresh(rng, "hot"), new, probes)
 
 
@@ -119,13 +119,16 @@ async def recover(lab: Lab, keys: Keys, lasted: Lasted) -> None:
     spell, end_ns = keys.spell, lab.now_ns() + int(GIVE_UP_S * 1e9)
     note(lab, lasted, spell.name)
 
+    def put(key: str, part: str) -> Call:
+        return limit(lab.replicas[0], key, 1_000_000, LONG_MS, spell.asked(part), timeout_s=1)
+
     async def follow(target: str, key: str) -> None:
         while lab.now_ns() < end_ns:
-            put = limit(lab.replicas[0], key, 1_000_000, LONG_MS, spell.asked("well"), timeout_s=1)
-            await lab.configure(put)
+            await lab.configure(put(key, "well"))
             if allowed(await lab.call(check(target, key, spell.asked("well", target), timeout_s=1))):
                 return
             await lab.sleep(0.1)
 
     await asyncio.gather(*map(follow, lab.replicas, keys.probes))
+    await put_limits(lab, [put(key, "calm") for key in keys.probes])
     await calm(lab, spell.asked("calm"), keys.probes)

@@ -12,7 +12,19 @@ from crucible.authoring.outcomes import failed, inconclusive, passed
 from crucible.authoring.strikes import Struck, after_s, struck
 from crucible.check import Finding, History, Lab
 
-from .requests import allowed, by_key, calm, check, fresh, key_of, limit, limits_set, put_limit, put_limits, refused
+from .requests import (
+    CALM_KEYS,
+    allowed,
+    by_key,
+    calm,
+    check,
+    fresh,
+    key_of,
+    limit,
+    limits_set,
+    put_limits,
+    refused,
+)
 from .survival import APP, FullKeys
 
 FIRST_KEYS, FIRST_MS = 48, 1_000
@@ -54,13 +66,13 @@ async def restart(lab: Lab, rng: Random) -> None:
     targets = lab.replicas
     numbers = dict.fromkeys(STRIKES, FIRST_KEYS) | {UNTOUCHED: UNTOUCHED_KEYS * len(targets)}
     keys = [Key(met, fresh(rng, FIRST), in_turn(lab, i)) for met, number in numbers.items() for i in range(number)]
-    kept, warm = FullKeys(lab, rng, APP), fresh(rng, "warm")
+    kept, warm = FullKeys(lab, rng, APP), [fresh(rng, "warm") for _ in range(CALM_KEYS)]
 
     async def set_limits() -> None:
         await put_limits(lab, [limit(targets[0], one.key, 1, FIRST_MS, first(one.met)) for one in keys])
 
     async def set_warm() -> None:
-        await put_limit(lab, limit(targets[0], warm, 999, FIRST_MS, "warm"))
+        await put_limits(lab, [limit(targets[0], key, 999, FIRST_MS, "warm") for key in warm])
 
     await asyncio.gather(set_limits(), kept.prepare(1_500), set_warm())
     await lab.sleep(1.0)
@@ -71,7 +83,7 @@ async def restart(lab: Lab, rng: Random) -> None:
     if not lab.services:
         await set_limits()
     await set_warm()
-    await calm(lab, "warm", [warm] * len(targets))
+    await calm(lab, "warm", warm)
     await kept.set()
     await kept.probe()
     blocked = keys
@@ -83,11 +95,11 @@ async def restart(lab: Lab, rng: Random) -> None:
             break
 
 
-async def strike(lab: Lab, name: str, keys: Sequence[str], warm: str) -> None:
+async def strike(lab: Lab, name: str, keys: Sequence[str], warm: Sequence[str]) -> None:
     """SIGKILL one replica, or all processes, within a round trip of the first requests of these keys."""
     victims = lab.replicas[:1] if name == "one" else lab.replicas
     hit = [victims[i % len(victims)] for i in range(len(keys))]
-    await lab.burst([check(target, warm, "warm") for target in hit])
+    await lab.burst([check(target, warm[i % len(warm)], "warm") for i, target in enumerate(hit)])
     calls = [check(target, key, first(name), timeout_s=3) for target, key in zip(hit, keys, strict=True)]
     killed = lab.instances if name == "all" else victims
     sent = after_s(lab, len(calls) * GAP_S)
@@ -98,16 +110,19 @@ async def strike(lab: Lab, name: str, keys: Sequence[str], warm: str) -> None:
 
 
 def fared(history: History, name: str) -> str:
-    """In words how the first requests fared, where the crash met them in the middle of what they do."""
+    """In words how the first requests fared, where the crash met them in the middle of what they do: enough were cut
+    off, or the others of the last had no store to wait for."""
     ops, found = history.named(first(name)), fact(history, Struck, name)
     if found is None or limits_set(history, first(name)) is None:
         return ""
     lost = sum(op.status is None for op in ops)
     if found.in_flight >= IN_FLIGHT and lost >= IN_FLIGHT:
         return f"{lost} cut off"
-    soon = sum(op.status is not None and op.received_ns - op.sent_ns < 2 * DISTANCE_MS * 1_000_000 for op in ops)
-    if ops and soon + lost >= 0.9 * len(ops):
-        return f"{soon} answered without waiting for a store"
+    far_ns = 2 * DISTANCE_MS * 1_000_000
+    met = [op for op in ops if op.sent_ns > found.at_ns - far_ns]
+    soon = sum(op.status is not None and op.received_ns - op.sent_ns < far_ns for op in met)
+    if len(met) >= IN_FLIGHT and soon + sum(op.status is None for op in met) >= 0.9 * len(met):
+        return f"{soon} answered without waiting for a store" + (f" and {lost} cut off" if lost else "")
     return ""
 
 

@@ -102,7 +102,8 @@ class _Postgres:
             connection.execute("SET statement_timeout = '10s'")
             connection.execute("SET lock_timeout = '2s'")
             try:  # a solution may hold locks for as long as it likes
-                connection.execute("VACUUM")
+                for _ in range(2):  # pages of an index that the first empties are free for use after the second only
+                    connection.execute("VACUUM")
                 row = connection.execute(
                     "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_class c"
                     " JOIN pg_namespace n ON n.oid = c.relnamespace"
