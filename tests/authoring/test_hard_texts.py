@@ -26,6 +26,12 @@ def test_they_are_valid_json_with_what_utf_8_or_a_database_has_no_text_for() -> 
     assert nul.words == "a name with the character U+0000"
 
 
+def test_they_may_lie_deeper() -> None:
+    nul, half = hard_texts(ROUTE, text="extra", word="extras", within='{{"note": [{}]}}')
+    assert body(nul) == {"name": "x", "size": 1, "extra": {"note": ["a\0b"]}}
+    assert body(half) == {"name": "x", "size": 1, "extra": {"note": ["a\ud800b"]}}
+
+
 @pytest.mark.parametrize(
     ("legal", "status", "offends"),
     [(False, 400, False), (False, 200, True), (False, 500, True), (True, 400, False), (True, 200, False),
@@ -47,9 +53,9 @@ TABLE = {bad.slug: bad for bad in hard_texts(ROUTE, text="name", word="a name")}
 
 
 def test_one_request_of_each_kind_that_was_not_refused_is_shown() -> None:
-    ops = [op("bad/nul", "POST", "/x", 200), op("bad/surrogate", "POST", "/x", 500, at_s=1)]
+    ops = [op("bad/name-nul", "POST", "/x", 200), op("bad/name-surrogate", "POST", "/x", 500, at_s=1)]
     finding = judge_bad(history_of(ops), TABLE, [], "nothing was kept")
-    assert [one.name for one in finding.examples] == ["bad/nul", "bad/surrogate"]
+    assert [one.name for one in finding.examples] == ["bad/name-nul", "bad/name-surrogate"]
 
 
 @pytest.mark.parametrize(

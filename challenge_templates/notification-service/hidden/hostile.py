@@ -3,7 +3,16 @@
 from dataclasses import replace
 from random import Random
 
-from crucible.authoring.malformed import Bad, Effect, Route, ask_bad, judge_bad, not_objects
+from crucible.authoring.malformed import (
+    Bad,
+    Effect,
+    Route,
+    ask_bad,
+    extra_field,
+    hard_texts,
+    judge_bad,
+    not_objects,
+)
 from crucible.check import Finding, History, JsonValue, Lab, Outcome
 
 from .messages import KEY, PATH, accepted, asked, handed, message, reached
@@ -21,6 +30,7 @@ def bad_requests(user: str, key: str) -> dict[str, Bad]:
     """Every kind of bad input by its slug, for a recipient and with a key of its own."""
     good: dict[str, JsonValue] = {"user": user, "channel": "email", "template": "t", "data": {}, "priority": "low"}
     post = Route("POST", PATH, good, {KEY: key})
+    hard = replace(post, good={**good, "user": f"hard-{user}"})  # to be taken and delivered, or refused
     every = (
         *not_objects(post, text="template", large=1_000_000),
         # Not in the template, as the table has it: that may be any text, and whoever mends it may take it.
@@ -30,6 +40,9 @@ def bad_requests(user: str, key: str) -> dict[str, Bad]:
         post.with_field("unknown-channel", "an unknown channel", "channel", "pigeon"),
         post.with_field("channel-list", "a channel that is a list", "channel", ["email"]),
         replace(post, headers={}).without("no-key", "a notification without an Idempotency-Key"),
+        *hard_texts(hard, text="user", word="a user", legal=True),
+        *hard_texts(hard, text="data", word="data", within='{{"note": {}}}', legal=True),
+        extra_field(hard),
         Bad("unknown-id", "the state of a notification that nobody asked for", "GET", f"{PATH}/{NOBODYS}"),
     )  # fmt: skip
     return {bad.slug: bad for bad in every}

@@ -90,16 +90,19 @@ def not_objects(route: Route, *, text: str, large: int) -> tuple[Bad, ...]:
     )
 
 
-def hard_texts(route: Route, *, text: str, word: str, legal: bool = False) -> tuple[Bad, ...]:
+def hard_texts(route: Route, *, text: str, word: str, within: str = "{}", legal: bool = False) -> tuple[Bad, ...]:
     """Valid JSON that a store, a log or an encoder may choke on: texts that JSON can say, and PostgreSQL and UTF-8 not.
 
-    `text`: a field of the body, in words `word`. Where any text is `legal` in it, these may be taken or refused, and
-    whoever takes them has to live with them; elsewhere they must be refused.
+    `text`: a field of the body, in words `word`, or one that holds a text `within` some JSON, such as `{{"note": {}}}`.
+    Where any text is `legal` in it, these may be taken or refused, and whoever takes them has to live with them;
+    elsewhere they must be refused.
     """
     right = said_yes_or_no if legal else None
     rows = (
-        route.with_literal("nul", f"{word} with the character U+0000", text, '"a\\u0000b"'),
-        route.with_literal("surrogate", f"{word} with half a pair of surrogates", text, '"a\\ud800b"'),
+        route.with_literal(f"{text}-nul", f"{word} with the character U+0000", text, within.format('"a\\u0000b"')),
+        route.with_literal(
+            f"{text}-surrogate", f"{word} with half a pair of surrogates", text, within.format('"a\\ud800b"')
+        ),
     )
     return tuple(replace(row, right=right) for row in rows)
 
