@@ -43,8 +43,9 @@ FORGETS_S = 10
 MOST_WAITED_S = {"quick": 10, "full": 30}
 """For longer a grade does not wait."""
 MOST = {"quick": 1_000, "full": 5_000}
-MOST_AGAIN = {"quick": 2_000, "full": 5_000}
 BATCH_S = {"quick": 4.0, "full": 15.0}
+MOST_AGAIN, AGAIN_S = 2_000, 4.0
+"""Of further batches."""
 FEWEST_TO_WEIGH = 2_000
 """Keys in a batch below which a heap that warms up weighs more than they do."""
 WEIGHED_EVERY_S = 0.5
@@ -142,15 +143,14 @@ async def weigh_one_batch(lab: Lab, rng: Random) -> None:
 
 async def look_again(lab: Lab, rng: Random, busy: str, forgotten_s: float) -> None:
     """Further batches, until enough of them agree of each subject, in what it holds when they have been forgotten."""
-    most, within_s = MOST_AGAIN[lab.mode], BATCH_S[lab.mode]
-    keys = await set_once(lab, [long_key(rng) for _ in range(len(FURTHER) * most)], len(FURTHER) * within_s)
-    size, spell_s = len(keys) // len(FURTHER), max(forgotten_s, 2 * within_s)
+    keys = await set_once(lab, [long_key(rng) for _ in range(len(FURTHER) * MOST_AGAIN)], len(FURTHER) * AGAIN_S)
+    size, spell_s = len(keys) // len(FURTHER), max(forgotten_s, 2 * AGAIN_S)
     note(lab, Larger(size))
     idle = [check(in_turn(lab, i), busy, batch("busy")) for i in range(2 * size)]
     warming = at_half_pace(lab, idle * 3, within_s=spell_s)
     held = [await settle(lab, SETTLED, warming, spell_s)]
     for i, name in enumerate(FURTHER):
-        await use_once(lab, name, keys[i * size : (i + 1) * size], within_s, fewest=size)
+        await use_once(lab, name, keys[i * size : (i + 1) * size], AGAIN_S, fewest=size)
         held.append(await settle(lab, name, lab.paced(idle, spell_s / max(1, len(idle))), spell_s))
         if all(one.keeps or one.forgets for one in further(lab.services, size, held).values()):
             return

@@ -5,6 +5,7 @@ possibly allowed wherever that would excuse or acquit. So no answer turned into 
 """
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -124,7 +125,12 @@ async def put_limits(lab: Lab, calls: Sequence[Call]) -> None:
 
 
 async def calm(lab: Lab, name: str, keys: Sequence[str]) -> None:
-    """Ask each replica for all of these keys at once, again until all is answered. So many keys that no design has its
-    checks wait for each other: what wears off is to wear off, not to be kept up."""
-    calls = [check(target, key, name, timeout_s=1) for key in keys for target in lab.replicas]
-    await asking.calm(lab, lambda: calls, answered)
+    """Ask each replica for all of these keys at once, then for half of them, and so on until all is answered. What
+    wears off is to wear off, and not to be kept up: so no two checks wait for one key, and fewer and fewer come."""
+    numbers = (max(1, len(keys) >> tried) for tried in itertools.count())
+
+    def some() -> list[Call]:
+        asked = keys[: next(numbers)]
+        return [check(target, key, name, timeout_s=1) for key in asked for target in lab.replicas]
+
+    await asking.calm(lab, some, answered)

@@ -9,11 +9,13 @@ from pathlib import Path
 import asyncpg
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
-CONNECTIONS = 16
-"""Of the hundred that PostgreSQL takes, for up to four replicas; each must be made again after a crash."""
+CONNECTIONS = 8
+"""All of them from the start: a pool that grows when it is busiest makes those wait who came for an answer."""
 COMMAND_S = 0.3
 POOL_WAIT_S = 0.35
 """How long a request waits for a connection; with the timeout of its command, every answer is there within a second."""
+CONNECT_S = 2.0
+"""How long a connection may take to be made while nobody waits for it."""
 SWEEP_S = 2.0
 AWAY = (
     OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
@@ -99,4 +101,6 @@ async def _pool() -> asyncpg.Pool:
             await first.execute(SCHEMA)
     finally:
         await first.close()
-    return await asyncpg.create_pool(url, min_size=4, max_size=CONNECTIONS, timeout=POOL_WAIT_S, command_timeout=10)
+    return await asyncpg.create_pool(
+        url, min_size=CONNECTIONS, max_size=CONNECTIONS, timeout=CONNECT_S, command_timeout=10
+    )
