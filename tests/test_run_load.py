@@ -33,6 +33,8 @@ class Silent:
     def step(self, what: str, estimate_s: float | None = None) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
+    def observed(self, sofar: Evidence) -> None: ...
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:

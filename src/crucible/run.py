@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from random import Random
@@ -37,11 +37,11 @@ from crucible.planning.plan import LoadPlan, Plan
 class Progress(Protocol):
     """Told what is happening while it happens."""
 
-    def plan(self, plan: Plan, cleared: str | None) -> None:
-        """Before anything runs: what will be done, and what an interrupted run had left."""
-
     def step(self, what: str, estimate_s: float | None = None) -> contextlib.AbstractContextManager[None]:
         """A step that begins now and ends with the block; `estimate_s` is how long it usually takes."""
+
+    def observed(self, sofar: Evidence) -> None:
+        """After each step that observes: what has been seen with the run's own number of replicas."""
 
 
 async def run(
@@ -57,10 +57,15 @@ async def run(
     """
     challenge = plan.solution.challenge
     setting = _Setting(environ, progress, challenge.load_file, (*challenges.places(environ), *private))
-    parts = [await _part(plan, logs, setting)]
+    parts = [await _part(plan, logs, setting, own=True)]
     over = parts[0].given_up or _nothing_answered(parts[0].recordings)
     for other in plan.others if not over else ():
         parts.append(await _further_part(other, logs / f"{other.replicas}-replicas", setting))
+    return _evidence(plan, parts)
+
+
+def _evidence(plan: Plan, parts: Sequence[Part]) -> Evidence:
+    challenge = plan.solution.challenge
     return Evidence(
         schema=1,
         crucible=__version__,
@@ -99,37 +104,52 @@ async def _further_part(plan: Plan, logs: Path, setting: _Setting) -> Part:
         return Part(plan.replicas, tuple(check.id for check in plan.checks), (), given_up=_why(error))
 
 
-async def _part(plan: Plan, logs: Path, setting: _Setting) -> Part:
-    """Everything that runs with one number of replicas, in a lab of its own."""
+async def _part(plan: Plan, logs: Path, setting: _Setting, *, own: bool = False) -> Part:
+    """Everything that runs with one number of replicas, in a lab of its own; of the `own` number it is told as it is
+    seen."""
     progress = setting.progress
     async with open_lab(plan, logs, setting.environ, setting.hidden) as lab:
         with progress.step(f"starting the services and the solution, {plan.replicas} replicas"):
             await lab.boot()
         await lab.begin_accounts()
-        before = [scenario for scenario in plan.scenarios if scenario.phase != "fault"]
-        recordings = await _observe(plan, lab, progress, before)
+        recordings: list[Recording] = []
+
+        async def observe(wanted: Sequence[Scenario]) -> None:
+            async for recorded in _observe(plan, lab, progress, wanted):
+                recordings.extend(recorded)
+                if own:
+                    progress.observed(_evidence(plan, [_seen(plan, lab, recordings)]))
+
+        await observe([scenario for scenario in plan.scenarios if scenario.phase != "fault"])
         offered = _Offered((), ())
         if plan.load is not None and setting.load_file is not None and not _over(lab, recordings):
             recording, offered = await _offer(plan, plan.load, lab, setting)
             recordings.append(recording)
         if not _over(lab, recordings):
-            faults = [scenario for scenario in plan.scenarios if scenario.phase == "fault"]
-            recordings += await _observe(plan, lab, progress, faults)
-        return Part(
-            replicas=plan.replicas,
-            checks=tuple(check.id for check in plan.checks),
-            recordings=tuple(recordings),
+            await observe([scenario for scenario in plan.scenarios if scenario.phase == "fault"])
+        return replace(
+            _seen(plan, lab, recordings),
             load=offered.load,
+            ramp=offered.ramp,
             traffic=await lab.traffic(),
             usage=await lab.usage(),
-            attempts=lab.attempts,
-            services=lab.service_facts,
-            ramp=offered.ramp,
             timings=tuple(lab.timings),
             notes=tuple(lab.isolation.notes),
             bypasses=lab.bypasses,
             given_up=lab.given_up,
         )
+
+
+def _seen(plan: Plan, lab: RunningLab, recordings: Sequence[Recording]) -> Part:
+    """What can be said at any time, without asking a service or the network."""
+    return Part(
+        replicas=plan.replicas,
+        checks=tuple(check.id for check in plan.checks),
+        recordings=tuple(recordings),
+        attempts=lab.attempts,
+        services=lab.service_facts,
+        given_up=lab.given_up,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +217,9 @@ async def _offer(plan: Plan, load: LoadPlan, lab: RunningLab, setting: _Setting)
     return observer.recording(problem), _Offered(tuple(sent), tuple(ramp))
 
 
-async def _observe(plan: Plan, lab: RunningLab, progress: Progress, wanted: Sequence[Scenario]) -> list[Recording]:
+async def _observe(
+    plan: Plan, lab: RunningLab, progress: Progress, wanted: Sequence[Scenario]
+) -> AsyncIterator[list[Recording]]:
     recordings: list[Recording] = []
     for scenarios in _groups(wanted):
         names = ", ".join(scenario.id for scenario in scenarios)
@@ -205,9 +227,9 @@ async def _observe(plan: Plan, lab: RunningLab, progress: Progress, wanted: Sequ
         with progress.step(f"{scenarios[0].phase}: {names}", estimate):
             recorded = await lab.timed(names, _together(plan, lab, scenarios))
         recordings += recorded
+        yield recorded
         if _over(lab, recordings):
-            break
-    return recordings
+            return
 
 
 def _groups(scenarios: Sequence[Scenario]) -> Iterator[list[Scenario]]:

@@ -50,12 +50,21 @@ def test_a_recorded_report_reads_as_its_golden_says(folder) -> None:  # type: ig
     golden.check(folder / "terminal.txt", shown(evidence, challenge.manifest, challenge.suite))
 
 
-def test_the_verdict_comes_first() -> None:
-    assert shown(RUNS["pass"]).startswith("passed: the one gate holds, and the design fits paid-quota\n")
+def test_the_verdict_and_what_to_do_next_come_last() -> None:
+    *_, verdict, step = shown(RUNS["pass"]).splitlines()
+    assert verdict == "passed: the one gate holds, and the design fits paid-quota"
+    assert step.startswith("next  ")
 
 
-def test_a_narrow_terminal_loses_no_axis() -> None:
-    assert "round_trips_per_request" in shown(RUNS["pass"], width=80)
+def test_what_was_told_already_is_not_told_again() -> None:
+    evidence = build.evidence()
+    verdict = judge(evidence, build.MANIFEST, build.SUITE, build.PRICES)
+    file = io.StringIO()
+    told = {check.id: check for check in verdict.checks[:1]}
+    graded = Graded(verdict, evidence, build.MANIFEST, build.REFERENCES)
+    render_terminal(graded, Console(file=file, width=80, color_system=None), told)
+    assert "T-1" not in file.getvalue()
+    assert "✓ T-2 replicas-agree" in file.getvalue()
 
 
 def test_markup_in_an_answer_is_shown_not_obeyed() -> None:

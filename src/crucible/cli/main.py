@@ -59,7 +59,7 @@ def grade_command(
 
         from crucible import report
         from crucible.cli.progress import Steps
-        from crucible.commands import grade
+        from crucible.commands import grade, results
         from crucible.planning import overlays
 
         console = Console(highlight=False)
@@ -83,9 +83,10 @@ def grade_command(
                 since=since,
                 challenge=challenge,
             )
-            graded = grade.grade(wanted, dict(os.environ), Steps(console))
-        report.render_terminal(graded, console)
-        console.print(f"\nresults: {wanted.output}", markup=False, soft_wrap=True)
+            steps = Steps(console)
+            graded = grade.grade(wanted, dict(os.environ), steps)
+        report.render_terminal(graded, console, steps.told)
+        console.print(f"the rest: {wanted.output / results.REPORT}", markup=False, soft_wrap=True)
         return graded.verdict.exit_code
 
     leave(work)

@@ -1,50 +1,52 @@
 """Says what is happening while it happens: a moving line on a terminal, a line per step elsewhere."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress as RichProgress
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
-from crucible.judging.verdict import Verdict
+from crucible.judging.verdict import CheckResult, Verdict
 from crucible.planning.plan import Plan
 from crucible.planning.trials import Trial
+from crucible.report.terminal import tell
 from crucible.report.text import plain
 
 
 class Steps:
-    """Implements `run.Progress` on a console."""
+    """Implements `grade.Telling` and `compare.Telling` on a console."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self.told: dict[str, CheckResult] = {}
+        """The verdicts that have been told, by the check's id."""
 
     def plan(self, plan: Plan, cleared: str | None) -> None:
         """Say what will be done, for whom it is judged, and how long it will take."""
         if cleared:
-            self._console.print(f"[yellow]{escape(cleared)}[/]")
-        chosen = "" if plan.profile_chosen else ", the first: choose one in crucible.yaml"
-        self._console.print(
-            f"[bold]{escape(plan.solution.manifest.title)}[/]: a {plan.mode} grade, about {plan.estimate_s:.0f} s once"
-            f" built and started; profile {plan.profile.id} ({plan.replicas} replicas{chosen}); seed {plan.seed}",
-            highlight=False,
-        )
+            self._console.print(Text(plain(cleared), style="yellow"))
+        line = Text.assemble((plain(plan.solution.manifest.title, 60), "bold"), f": a {plan.mode} grade for ")
+        line.append(plan.profile.id, "bold")
+        line.append(f" ({plan.replicas} replicas), seed {plan.seed}, about {plan.estimate_s:.0f} s once it is built")
+        self._console.print(line)
 
     @contextmanager
     def step(self, what: str, estimate_s: float | None = None) -> Iterator[None]:
         about = f" (about {estimate_s:.0f} s)" if estimate_s else ""
-        begun = time.perf_counter()
         if self._console.is_terminal:
             columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
             with RichProgress(*columns, console=self._console, transient=True) as moving:
                 moving.add_task(f"{what}{about}", total=None)
                 yield
         else:
-            self._console.print(f"… {what}{about}", markup=False, highlight=False)
+            self._console.print(Text(f"… {what}{about}", style="dim"), no_wrap=True, overflow="ellipsis")
             yield
-        self._console.print(f"✓ {what}: {time.perf_counter() - begun:.1f} s", markup=False, highlight=False)
+
+    def fell(self, check: CheckResult) -> None:
+        self.told[check.id] = check
+        tell(check, self._console)
 
 
 class Trials:
@@ -59,6 +61,9 @@ class Trials:
     @contextmanager
     def step(self, what: str, estimate_s: float | None = None) -> Iterator[None]:
         yield
+
+    def fell(self, check: CheckResult) -> None:
+        """Nothing: of a trial its verdict is told."""
 
     def trial(self, trial: Trial, number: int, of: int) -> None:
         self._say(f"… {trial.kind} {trial.name}, {number} of {of}")

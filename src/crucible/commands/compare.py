@@ -11,9 +11,10 @@ from typing import Protocol
 from crucible import __version__, report
 from crucible.commands import grade, results
 from crucible.errors import CrucibleError, Fault
+from crucible.evidence import Evidence
 from crucible.judging import blocks, comparison
 from crucible.judging.comparison import Comparison, Observed
-from crucible.judging.verdict import Verdict
+from crucible.judging.verdict import CheckResult, Verdict
 from crucible.planning.challenges import Challenge
 from crucible.planning.defaults import ROUNDS
 from crucible.planning.manifest import Profile
@@ -196,13 +197,19 @@ def _named(design: _Design) -> Iterator[None]:
 
 
 class _Silent:
-    """Implements `run.Progress`: of a grade among many, only that it is made is told."""
+    """Implements `grade.Telling` and `run.Progress`: of a grade among many, only that it is made is told."""
 
     def plan(self, plan: Plan, cleared: str | None) -> None:
         pass
 
     def step(self, what: str, estimate_s: float | None = None) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def observed(self, sofar: Evidence) -> None:
+        pass
+
+    def fell(self, check: CheckResult) -> None:
+        pass
 
 
 _SILENT = _Silent()

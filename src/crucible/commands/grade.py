@@ -1,9 +1,11 @@
 """The pipeline, written out: what is graded, in which steps, and what comes of it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import yaml
 
@@ -11,17 +13,20 @@ from crucible import evidence
 from crucible.check import Mode
 from crucible.commands import results
 from crucible.errors import CrucibleError, Fault
+from crucible.evidence import Evidence
 from crucible.judging import previous, references
 from crucible.judging.graded import Graded
-from crucible.judging.judge import judge
+from crucible.judging.judge import judge, settled
+from crucible.judging.verdict import CheckResult
 from crucible.lab import leftovers
 from crucible.planning import challenges, yamlfile
+from crucible.planning.challenges import Challenge
 from crucible.planning.defaults import PRICES, Deadlines
-from crucible.planning.plan import make_plan
+from crucible.planning.plan import Plan, make_plan
 from crucible.planning.prices import read_prices
 from crucible.planning.solution import read_solution
 from crucible.processes.interrupt import interruptible
-from crucible.run import Progress, run
+from crucible.run import run
 
 
 @dataclass(frozen=True)
@@ -46,16 +51,43 @@ class Wanted:
     """The only challenge that may be graded, by its slug; any, if none is named."""
 
 
-def grade(wanted: Wanted, environ: Mapping[str, str], progress: Progress) -> Graded:
+class Telling(Protocol):
+    """Told what is happening while it happens."""
+
+    def plan(self, plan: Plan, cleared: str | None) -> None:
+        """Before anything runs: what will be done, and what an interrupted run had left."""
+
+    def step(self, what: str, estimate_s: float | None = None) -> AbstractContextManager[None]:
+        """A step that begins now and ends with the block; `estimate_s` is how long it usually takes."""
+
+    def fell(self, check: CheckResult) -> None:
+        """A verdict, as soon as all that it rests on has been seen. The one in the end goes by everything."""
+
+
+class _Falling:
+    """Implements `run.Progress`: judges a check as soon as its scenarios have run."""
+
+    def __init__(self, telling: Telling, challenge: Challenge) -> None:
+        self._telling, self._challenge = telling, challenge
+        self._told: set[str] = set()
+        self.step = telling.step
+
+    def observed(self, sofar: Evidence) -> None:
+        for check in settled(sofar, self._challenge.manifest, self._challenge.suite, self._told):
+            self._told.add(check.id)
+            self._telling.fell(check)
+
+
+def grade(wanted: Wanted, environ: Mapping[str, str], telling: Telling) -> Graded:
     """Grade a solution and write the results. Raises CrucibleError, UnknownNameError or InterruptedGradeError."""
     try:
-        return _grade(wanted, environ, progress)
+        return _grade(wanted, environ, telling)
     except CrucibleError as error:
         results.write_error(error, wanted.output)
         raise
 
 
-def _grade(wanted: Wanted, environ: Mapping[str, str], progress: Progress) -> Graded:
+def _grade(wanted: Wanted, environ: Mapping[str, str], telling: Telling) -> Graded:
     solution = read_solution(wanted.folder, environ)
     if wanted.challenge not in (None, solution.manifest.slug):
         raise CrucibleError(
@@ -79,10 +111,10 @@ def _grade(wanted: Wanted, environ: Mapping[str, str], progress: Progress) -> Gr
     before = previous.read(wanted.since) if wanted.since is not None else None
     results.make(wanted.output, wanted.folder)
     cleared = leftovers.clear()
-    progress.plan(plan, cleared)
+    telling.plan(plan, cleared)
     private = (wanted.output, *wanted.private)
     try:
-        facts = interruptible(run(plan, wanted.output / "logs", environ, progress, private))
+        facts = interruptible(run(plan, wanted.output / "logs", environ, _Falling(telling, challenge), private))
         verdict = judge(facts, challenge.manifest, challenge.suite, prices)
         graded = Graded(verdict, facts, challenge.manifest, known, before)
         results.write_grade(graded, wanted.output, partial(_line, wanted.folder / "crucible.yaml"))

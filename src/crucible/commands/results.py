@@ -10,9 +10,9 @@ from crucible.judging import verdict
 from crucible.judging.graded import Graded
 from crucible.report import pointers
 
-POINTERS, IGNORED = "annotations.json", b"*\n"
+POINTERS, REPORT, IGNORED = "annotations.json", "report.html", b"*\n"
 WRITTEN = (
-    ".gitignore", "evidence.json", "summary.md", "report.html", POINTERS, "result.json", "comparison.json",
+    ".gitignore", "evidence.json", "summary.md", REPORT, POINTERS, "result.json", "comparison.json",
     "comparison.md",
 )  # fmt: skip
 
@@ -51,7 +51,7 @@ def write_grade(graded: Graded, output: Path, line: pointers.LineOf = lambda key
     (output / "result.json").unlink(missing_ok=True)
     write(output / "evidence.json", evidence.to_json(graded.evidence))
     write(output / "summary.md", (report.render_summary(graded) + report.since_md(graded)).encode("utf-8", "replace"))
-    write(output / "report.html", report.render_html(graded).encode("utf-8", "replace"))
+    write(output / REPORT, report.render_html(graded).encode("utf-8", "replace"))
     write(output / POINTERS, pointers.to_json(pointers.of_grade(graded.verdict, graded.evidence, line)))
     write(output / "result.json", verdict.to_json(graded.verdict))
 

@@ -22,7 +22,7 @@ from crucible.planning.names import UnknownNameError
 from crucible.planning.overlays import lay_out
 from crucible.planning.plan import checks_of
 from crucible.planning.trials import Kind, Trial, trials
-from crucible.run import Progress, machine
+from crucible.run import machine
 
 FILE = "verified.md"
 
@@ -41,8 +41,8 @@ class Wanted:
     """A folder for the results of each grade that did not come out as it is meant to."""
 
 
-class Telling(Progress, Protocol):
-    """`run.Progress`, and told of each grade as well."""
+class Telling(grade.Telling, Protocol):
+    """Told of each grade, and of what happens in it."""
 
     def trial(self, trial: Trial, number: int, of: int) -> None:
         """A grade begins."""

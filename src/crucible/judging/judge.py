@@ -9,7 +9,7 @@ is the design's position. Where a check did not see all, its axes are open (`ope
 missing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from crucible.check import Check, Finding, Outcome, Suite
@@ -64,6 +64,21 @@ def judge(evidence: Evidence, manifest: Manifest, suite: Suite, prices: Prices) 
     judged = _profiles(case, checks)
     gates, said = _of_gates(case, checks)
     return _verdict(evidence, _conclude(gates, said, evidence, judged[0].fit), checks, judged)
+
+
+def settled(evidence: Evidence, manifest: Manifest, suite: Suite, told: Collection[str] = ()) -> list[CheckResult]:
+    """Of a run that goes on: the checks, but for those that were `told` already, all of whose scenarios have been seen.
+    What is seen later may still tell against them, so the verdict goes by everything."""
+    part = evidence.own
+    recorded = {recording.scenario for recording in part.recordings}
+    due = {check.id: set(findings.due_scenarios(check, suite, evidence.mode)) for check in suite.checks}
+    ready = [it for it in suite.checks if it.id in part.checks and it.id not in told and due[it.id]]
+    ready = [check for check in ready if due[check.id] <= recorded]
+    if contact.missed(evidence) is not None:
+        return []
+    axes = [axis.id for axis in manifest.axes]
+    found = [(check, findings.find(check, suite, evidence, part)) for check in ready]
+    return [_result(check, findings.on_axes(check, finding, axes), evidence.declares) for check, finding in found]
 
 
 def _checks(case: _Case, part: Part) -> tuple[CheckResult, ...]:

@@ -1,46 +1,66 @@
 """Verdict -> a terminal. Everything is `Text`, never markup, and has lost its control characters on the way."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from rich.console import Console, Group
 from rich.padding import Padding
 from rich.text import Text
 
+from crucible.check import Outcome
 from crucible.evidence import Evidence
 from crucible.judging.graded import Graded
 from crucible.judging.matrices import Verified
 from crucible.judging.standings import Matrix
-from crucible.judging.verdict import GradeOutcome, Verdict
+from crucible.judging.verdict import CheckResult, GradeOutcome, Verdict
 from crucible.planning.manifest import Manifest
 from crucible.report import circumstances, model, standing
+from crucible.report.next_step import next_step
 from crucible.report.tables import cell, columns, heading
 from crucible.report.text import plain
 
+MOST_SAID = 400
+MOST_DETAILS, MOST_MISHAPS = 2, 3
+_MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "not_run": "–", "error": "!"}
 _STYLES = {
     "pass": "green", "fail": "bold red", "inconclusive": "yellow", "not_run": "dim", "error": "magenta",
     "passed": "bold green", "failed": "bold red", "not_started": "bold cyan",
 }  # fmt: skip
 
 
-def render_terminal(graded: Graded, console: Console) -> None:
-    """Print the report. Whatever the solution said appears as plain text."""
-    verdict, evidence, manifest = graded.verdict, graded.evidence, graded.manifest
+def tell(check: CheckResult, console: Console) -> None:
+    """Print a verdict in one line, which ends where the terminal does."""
+    outcome = check.finding.outcome
+    said = "" if outcome is Outcome.PASS else f" {model.words(outcome)}"
+    line = Text.assemble((f"{_MARKS[outcome]} {check.name}{said}", _STYLES[outcome]), f": {plain(check.finding.what)}")
+    console.print(line, no_wrap=True, overflow="ellipsis")
+
+
+def render_terminal(graded: Graded, console: Console, told: Mapping[str, CheckResult] = MappingProxyType({})) -> None:
+    """Print what a learner reads before the next step; the rest is in the report. Whatever the solution said appears as
+    plain text. `told`: the checks that have been told already, by their ids, as they were told."""
+    verdict, evidence = graded.verdict, graded.evidence
     if verdict.outcome is GradeOutcome.NOT_STARTED:
-        _welcome(verdict, manifest, console)
+        _welcome(verdict, graded.manifest, console)
         return
-    console.print(Text(plain(verdict.headline, 600), style=_STYLES[verdict.outcome]))
-    if verdict.outcome is GradeOutcome.ERROR:
-        console.print(Text("The grader or its suite is broken, not your solution: nothing here is charged to you."))
+    for check in verdict.checks:
+        known = check.id in told and told[check.id].finding.outcome is check.finding.outcome
+        if check.id in evidence.own.checks and not known:
+            tell(check, console)
     _steps(model.first_requests(verdict, evidence), console)
-    _checks(verdict, console)
-    _details(verdict, console)
+    todo = next_step(graded)
+    _details(verdict, todo[0], console)
     _mishaps(evidence, console)
     _businesses(graded, console)
-    _positions(graded, console)
-    _bill(verdict, console)
-    _predictions(verdict, manifest, console)
-    _architecture(evidence, console)
-    _run(verdict, evidence, console)
+    _predictions(verdict, graded.manifest, console)
+    console.print()
+    console.print(Text(plain(verdict.headline, MOST_SAID), style=_STYLES[verdict.outcome]))
+    if verdict.outcome is GradeOutcome.ERROR:
+        console.print(Text("The grader or its suite is broken, not your solution: nothing here is charged to you."))
+    table = columns("", "")
+    for index, line in enumerate(todo):
+        table.add_row("" if index else "next", cell(line))
+    console.print(table)
 
 
 def render_matrices(found: Verified, console: Console) -> None:
@@ -106,31 +126,22 @@ def _welcome(verdict: Verdict, manifest: Manifest, console: Console) -> None:
     console.print(Padding(table, (0, 0, 0, 2)))
 
 
-def _checks(verdict: Verdict, console: Console) -> None:
-    table = columns("", "", "")
-    for row in model.rows(verdict):
-        outcome = Text(model.words(row.outcome), style=_STYLES[row.outcome])
-        table.add_row(outcome, cell(row.name), cell(row.sentence))
-    console.print()
-    console.print(table)
-    if rest := model.left_out(verdict):
-        console.print(Text(f"and {len(rest)} more: " + ", ".join(plain(it, 80) for it in rest[: model.MOST_LINES])))
-
-
-def _details(verdict: Verdict, console: Console) -> None:
-    for detail in model.details(verdict):
+def _details(verdict: Verdict, todo: str, console: Console) -> None:
+    """The first of what needs explaining. What is asked in the end, as the thing `todo`, is not asked here."""
+    found = model.details(verdict)
+    for detail in found[:MOST_DETAILS]:
         heading(detail.name, console, _STYLES[detail.outcome])
         table = columns("", "")
-        table.add_row("promise", cell(detail.promise))
         table.add_row("found", cell(detail.what))
         if detail.cause:
             table.add_row("look first", cell(detail.cause))
+        if detail.question and detail.question not in todo:
+            table.add_row("question", cell(detail.question, style="italic"))
         console.print(Padding(table, (0, 0, 0, 2)))
         _steps(detail.steps, console)
-        if detail.question:
-            table = columns("", "")
-            table.add_row("question", cell(detail.question, style="italic"))
-            console.print(Padding(table, (0, 0, 0, 2)))
+    if further := found[MOST_DETAILS:]:
+        names = ", ".join(plain(it.name, 60) for it in further)
+        console.print(Text(f"\nthe report explains {len(further)} more: {names}"))
 
 
 def _steps(steps: Iterable[model.TimelineStep], console: Console) -> None:
@@ -139,7 +150,7 @@ def _steps(steps: Iterable[model.TimelineStep], console: Console) -> None:
         table.add_row(Text(step.moment), cell(step.target), cell(step.asked))
         table.add_row("", Text("→", justify="right"), cell(step.answered))
     if table.row_count:
-        console.print(Padding(table, (1, 0, 1, 4)))
+        console.print(Padding(table, (1, 0, 0, 4)))
 
 
 def _mishaps(evidence: Evidence, console: Console) -> None:
@@ -148,51 +159,58 @@ def _mishaps(evidence: Evidence, console: Console) -> None:
         return
     heading("what happened to your processes (no fault that the grader put in)", console)
     table = columns("")
-    for line in lines:
+    for line in lines[:MOST_MISHAPS]:
         table.add_row(cell(line))
+    if len(lines) > MOST_MISHAPS:
+        table.add_row(f"and {len(lines) - MOST_MISHAPS} more")
     console.print(Padding(table, (0, 0, 0, 2)))
-
-
-def _positions(graded: Graded, console: Console) -> None:
-    verdict, manifest = graded.verdict, graded.manifest
-    rows = standing.positions(verdict, manifest)
-    if not rows:
-        return
-    heading(f"where the design stands, and what {plain(verdict.profile, 40)} needs", console)
-    table = columns("axis", "measured", "samples", "limit", "", header=True)
-    for row in rows:
-        seen = row.seen if row.samples == "–" else f"{row.seen} {row.unit}"
-        limit = row.limit.replace("at most", "≤").replace("at least", "≥")
-        table.add_row(*(cell(it) for it in (row.axis, seen, row.samples, limit, row.result)))
-    console.print(Padding(table, (0, 0, 0, 2)))
-    for note in standing.footnotes(verdict.fit, graded.evidence, manifest) if verdict.fit else ():
-        console.print(Padding(Text(plain(note, 600)), (0, 0, 0, 2)))
-    if sentence := standing.knee(verdict):
-        console.print(Text(plain(f"  {sentence}", 600)))
 
 
 def _businesses(graded: Graded, console: Console) -> None:
+    """The run's own profile at length, with what its limits are about, and the others in a line each."""
     verdict = graded.verdict
     for it in standing.businesses(graded):
-        aside = "" if verdict.profile_chosen or it.profile != verdict.profile else " (not chosen, so it does not count)"
+        if it.profile != verdict.profile:
+            line = Text(plain(f"{it.profile}: {it.result}; {it.because}"))
+            console.print(line, no_wrap=True, overflow="ellipsis")
+            continue
+        aside = "" if verdict.profile_chosen else " (not chosen, so it does not count)"
         heading(f"{plain(it.profile, 40)}{aside}: {it.result}", console)
+        said = [
+            ("because", it.because), ("flips", it.flips_at), ("rank", it.rank), ("limits", _limits(graded)),
+            ("costs", _costs(graded)), ("holds", standing.knee(verdict)),
+        ]  # fmt: skip
+        if verdict.fit is not None:
+            notes = standing.footnotes(verdict.fit, graded.evidence, graded.manifest, limited=True)
+            said += [("but", note) for note in notes]
         table = columns("", "")
-        for name, text in (("because", it.because), ("flips", it.flips_at), ("rank", it.rank)):
+        for name, text in said:
             if text:
-                table.add_row(name, cell(text, limit=900))
+                table.add_row(name, cell(text, limit=MOST_SAID))
         console.print(Padding(table, (0, 0, 0, 2)))
 
 
-def _bill(verdict: Verdict, console: Console) -> None:
-    bill = verdict.fit.bill if verdict.fit is not None else None
+def _limits(graded: Graded) -> str:
+    """What was measured on each axis that the profile limits."""
+    rows = standing.positions(graded.verdict, graded.manifest)
+    short = {"at most": "≤", "at least": "≥"}
+    said = []
+    for row in rows:
+        if row.limit != "–":
+            limit = row.limit
+            for words, sign in short.items():
+                limit = limit.replace(words, sign)
+            said.append(f"{row.axis} {row.seen} ({limit}{'' if row.result == 'within' else f': {row.result}'})")
+    return " · ".join(said)
+
+
+def _costs(graded: Graded) -> str:
+    """The bill, and what it is made of."""
+    bill = graded.verdict.fit.bill if graded.verdict.fit is not None else None
     if bill is None:
-        return
-    when = f"at {bill.rate:g} requests per second all month ({plain(bill.prices, 80)})"
-    heading(f"{bill.usd:,.2f} USD a month, {when}", console)
-    table = columns("", "", "")
-    for line in bill.lines[: model.MOST_LINES]:
-        table.add_row(cell(line.what, limit=60), Text(f"{line.usd:,.2f}", justify="right"), cell(line.why))
-    console.print(Padding(table, (0, 0, 0, 2)))
+        return ""
+    parts = " + ".join(f"{plain(line.what, 40)} {line.usd:,.2f}" for line in bill.lines[: model.MOST_ROWS] if line.usd)
+    return f"{bill.usd:,.2f} USD a month at {bill.rate:g} requests per second" + (f": {parts}" if parts else "")
 
 
 def _predictions(verdict: Verdict, manifest: Manifest, console: Console) -> None:
@@ -203,41 +221,4 @@ def _predictions(verdict: Verdict, manifest: Manifest, console: Console) -> None
     table = columns("axis", "predicted", "measured", "", header=True)
     for row in rows:
         table.add_row(*(cell(it) for it in (row.axis, row.predicted, row.measured, row.result)))
-    console.print(Padding(table, (0, 0, 0, 2)))
-
-
-def _architecture(evidence: Evidence, console: Console) -> None:
-    seen = circumstances.architecture(evidence)
-    heading("what the solution was seen to do", console)
-    processes = ", ".join(f"{plain(name, 40)} ×{count}" for name, count in seen.processes)
-    console.print(Text(f"  grader → {seen.requests} requests → {processes}"))
-    table = columns("process", "service", "peak", "trips", "per request", "sent", "received", header=True)
-    for edge in seen.edges:
-        cells = (
-            edge.process, edge.service, edge.peak, edge.round_trips, edge.per_request, edge.bytes_out, edge.bytes_in
-        )  # fmt: skip
-        table.add_row(*(cell(it) for it in cells))
-    for name in seen.silent:
-        table.add_row("–", cell(name), "no traffic", "0", "0", "–", "–")
-    if table.row_count:
-        console.print(Padding(table, (0, 0, 0, 2)))
-    else:
-        console.print(Text("  no service is used"))
-
-
-def _run(verdict: Verdict, evidence: Evidence, console: Console) -> None:
-    heading("this run", console)
-    lines = [
-        f"Crucible {verdict.crucible}, {verdict.mode} grade, profile {verdict.profile}, seed {verdict.seed}",
-        f"machine: {circumstances.machine(evidence)}",
-        *(f"service: {it}" for it in circumstances.network(evidence)),
-        f"time: {circumstances.timings(evidence)}",
-        *(f"noise: {it}" for it in circumstances.noise(evidence)),
-        *(f"note: {it}" for it in evidence.notes[:20]),
-        f"again: {model.replay(verdict)}",
-        "the verdict alone, from the recording: crucible judge evidence.json",
-    ]
-    table = columns("")
-    for line in lines:
-        table.add_row(cell(line, limit=600))
     console.print(Padding(table, (0, 0, 0, 2)))
