@@ -93,17 +93,21 @@ def verify(wanted: Wanted, environ: Mapping[str, str], telling: Telling) -> Veri
 
 
 def publish(outcome: Verification, wanted: Wanted) -> list[Path]:
-    """Write the matrices, and, after a full run of all references, where they stand, into the challenge's folder."""
+    """Write the matrices, and where the references stand that were graded in full, into the challenge's folder; of
+    full grades of some references alone, only that."""
+    written = []
+    if wanted.mode == "full" and _references(outcome.tried):
+        written.append(outcome.challenge.folder / references.FILE)
+        written[0].write_bytes(references.to_json(outcome.known))
+        if not outcome.whole:
+            return written
     intro = (
         f"Written by `crucible verify {wanted.slug}`: {wanted.mode} grades of references, {wanted.repeat} each, and of "
         f"flaws by the check that must catch them. {outcome.known.machine or ''}"
     )
     title = f"{outcome.challenge.manifest.title}: what its suite tells apart"
-    written = [outcome.challenge.folder / FILE]
-    written[0].write_text(report.render_verified(title, outcome.verified, intro.rstrip()), encoding="utf-8")
-    if outcome.whole and wanted.mode == "full":
-        written.append(outcome.challenge.folder / references.FILE)
-        written[1].write_bytes(references.to_json(outcome.known))
+    written.append(outcome.challenge.folder / FILE)
+    written[-1].write_text(report.render_verified(title, outcome.verified, intro.rstrip()), encoding="utf-8")
     return written
 
 
@@ -164,12 +168,17 @@ def _asked(trial: Trial, setting: _Setting, solution: Path, output: Path, number
     )  # fmt: skip
 
 
+def _references(tried: Sequence[Tried]) -> list[Tried]:
+    return [it for it in tried if it.trial.kind is Kind.REFERENCE and it.verdicts]
+
+
 def _stands(tried: Sequence[Tried], challenge: Challenge) -> References:
-    """Where the references stand by these grades; by earlier ones, where none of them was graded now."""
-    graded = [it for it in tried if it.trial.kind is Kind.REFERENCE and it.verdicts]
-    if not graded:
-        return references.read(challenge.folder)
-    return References(
-        1, challenge.digest, machine().words,
-        tuple(references.of_runs(it.trial.name, it.verdicts) for it in graded),
-    )  # fmt: skip
+    """Where the references stand by these grades; by earlier ones, those that were not graded now, where the same suite
+    graded them on the same kind of machine."""
+    now, before = _references(tried), references.read(challenge.folder)
+    if not now:
+        return before
+    found = {it.trial.name: references.of_runs(it.trial.name, it.verdicts) for it in now}
+    if (before.suite, before.machine) == (challenge.digest, machine().words):
+        found = {it.name: it for it in before.references} | found
+    return References(1, challenge.digest, machine().words, tuple(found[name] for name in sorted(found)))
