@@ -85,7 +85,7 @@ def test_the_verdict_is_pure(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules("report/*.py"), ids=lambda path: path.name)
 def test_a_report_sees_only_the_verdict(path: Path) -> None:
-    libraries = {"pydantic", "jinja2", "rich", "plotly", "markupsafe"}
+    libraries = {"pydantic", "jinja2", "rich", "markupsafe"}
     assert (
         beyond(path, RECORDS | {"crucible.judging", "crucible.report", "crucible.authoring.deaths"} | libraries)
         == set()

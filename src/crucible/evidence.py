@@ -273,6 +273,16 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Printed:
+    """What a process had printed last."""
+
+    process: str
+    lines: str
+    advice: str = ""
+    """What that tells of a mistake that many make."""
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """What one lab showed: everything that ran with one number of replicas."""
 
@@ -296,6 +306,8 @@ class Part:
     """How the solution was seen to reach services past the lab network; with any, nothing can be concluded."""
     given_up: str = ""
     """Why nothing further was tried, where the run ended early: neither the scenarios that are missing nor the load."""
+    printed: tuple[Printed, ...] = ()
+    """By those that answer HTTP, where no request of the contract was answered."""
 
 
 @dataclass(frozen=True, slots=True)

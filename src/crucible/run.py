@@ -134,9 +134,10 @@ async def _part(plan: Plan, logs: Path, setting: _Setting, *, own: bool = False)
             traffic=await lab.traffic(),
             usage=await lab.usage(),
             timings=tuple(lab.timings),
-            notes=tuple(lab.isolation.notes),
+            notes=(*plan.solution.warnings, *lab.isolation.notes),
             bypasses=lab.bypasses,
             given_up=lab.given_up,
+            printed=tuple(it.printed() for it in lab.web.values()) if _nothing_answered(recordings) else (),
         )
 
 

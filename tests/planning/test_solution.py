@@ -24,6 +24,12 @@ def test_a_solution_is_read_with_its_challenge(tmp_path: Path) -> None:
     assert solution.predictions == {"latency_p99_ms": 20.0}
 
 
+def test_how_many_answer_http_is_the_profiles_business_and_what_is_said_of_it_is_not_heeded(tmp_path: Path) -> None:
+    folder = write_solution(tmp_path / "s", processes="{web: {command: x, replicas: 3}}")
+    (warning,) = read_solution(folder, {}).warnings
+    assert warning == "crucible.yaml:2: `processes.web.replicas` is not heeded: the profile says how many there are"
+
+
 @pytest.mark.parametrize(
     ("changes", "line", "says"),
     [

@@ -10,7 +10,7 @@ import click
 from crucible.cli.leaving import FOLDER, explained, leave
 
 
-@click.command("verify")
+@click.command("verify", short_help="Say whether a challenge's suite tells good from bad.")
 @click.argument("slug")
 @click.option("--quick", is_flag=True, help="Quick grades of the references, each for the profile it is meant for.")
 @click.option("--repeat", type=click.IntRange(1, 100), default=1, show_default=True, metavar="N")
@@ -52,7 +52,7 @@ def author_group() -> None:
     """For authors of challenges."""
 
 
-@author_group.command("new")
+@author_group.command("new", short_help="Write the smallest challenge that verifies.")
 @click.argument("slug")
 @click.option("--in", "into", type=FOLDER, default=".", show_default=True, help="The folder that it is written into.")
 def author_new_command(slug: str, into: Path) -> None:

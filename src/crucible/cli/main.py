@@ -12,6 +12,7 @@ import click
 
 from crucible import __version__
 from crucible.cli.authors import author_group, verify_command
+from crucible.cli.learners import show_command, watch_command
 from crucible.cli.leaving import FOLDER, explained, leave
 from crucible.cli.organisers import collect_command, verify_result_command
 from crucible.cli.servers import services_group
@@ -24,12 +25,13 @@ def main() -> None:
     """Judge a backend design under load and faults, and say what it gives and what it costs."""
 
 
-@main.command("grade")
+@main.command("grade", short_help="Grade a solution.")
 @click.argument("folder", metavar="[DIR]", type=FOLDER, default=".")
 @click.option("--quick", "mode", flag_value="quick", default="quick", help="The short suite, the default.")
 @click.option("--full", "mode", flag_value="full", help="Everything, at length.")
 @click.option("--challenge", metavar="SLUG", help="Refuse a solution that answers another challenge.")
 @click.option("--check", "checks", multiple=True, metavar="ID", help="Only this check (RL-3 or its name); repeatable.")
+@click.option("--failed", is_flag=True, help="Only what failed in the last grade, with its seed.")
 @click.option("--profile", metavar="P", help="Judge for this business instead of the one in crucible.yaml.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Choose keys and orders as an earlier grade did.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Default: DIR/.crucible")
@@ -44,8 +46,8 @@ def main() -> None:
 @click.option("--build-timeout", type=click.FloatRange(1), default=Deadlines.build, show_default=True, metavar="S")
 @click.option("--boot-timeout", type=click.FloatRange(1), default=Deadlines.boot, show_default=True, metavar="S")
 def grade_command(
-    folder: Path, mode: str, challenge: str | None, checks: tuple[str, ...], profile: str | None, seed: int | None,
-    output: Path | None, since: Path | None,
+    folder: Path, mode: str, challenge: str | None, checks: tuple[str, ...], failed: bool, profile: str | None,
+    seed: int | None, output: Path | None, since: Path | None,
     private: tuple[Path, ...], prices: Path, network: int, build_timeout: float, boot_timeout: float,
 ) -> None:  # fmt: skip
     """Grade the solution in DIR on servers of its own, and write what was seen and what follows to DIR/.crucible.
@@ -83,6 +85,8 @@ def grade_command(
                 since=since,
                 challenge=challenge,
             )
+            if failed:
+                wanted = grade.failed(wanted)
             steps = Steps(console)
             graded = grade.grade(wanted, dict(os.environ), steps)
         report.render_terminal(graded, console, steps.told)
@@ -92,7 +96,7 @@ def grade_command(
     leave(work)
 
 
-@main.command("judge")
+@main.command("judge", short_help="Repeat a verdict from its evidence alone.")
 @click.argument("evidence", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Also write result and summary here.")
 @click.option("--prices", type=click.Path(path_type=Path, dir_okay=False, exists=True), default=PRICES,
@@ -116,7 +120,7 @@ def judge_command(evidence: Path, output: Path | None, prices: Path) -> None:
     sys.exit(explained(judge))
 
 
-@main.command("compare")
+@main.command("compare", short_help="Say what differs between designs beyond the noise.")
 @click.argument("folders", metavar="DIR DIR…", nargs=-1, required=True, type=FOLDER)
 @click.option("--with-references", is_flag=True, help="Also compare with the challenge's reference designs.")
 @click.option("--profile", metavar="P", help="Compare for this business. Default: the first design's.")
@@ -156,7 +160,7 @@ def compare_command(
     leave(work)
 
 
-@main.command("up")
+@main.command("up", short_help="Start services and solution for work by hand.")
 @click.argument("folder", metavar="[DIR]", type=FOLDER, default=".")
 def up_command(folder: Path) -> None:
     """Start the services and the solution in DIR for work by hand, print their URLs, and wait for Ctrl-C."""
@@ -171,7 +175,15 @@ def up_command(folder: Path) -> None:
     leave(work)
 
 
-for command in (verify_command, author_group, collect_command, verify_result_command, services_group):
+for command in (
+    watch_command,
+    show_command,
+    verify_command,
+    author_group,
+    collect_command,
+    verify_result_command,
+    services_group,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -126,19 +126,16 @@ def _listing() -> str:
 def _next_steps(challenge: "Challenge", folder: Path, directory: str) -> str:
     from crucible.planning.plan import minutes
 
-    quick = minutes(challenge)["quick"]
-    steps = [
-        ("README.md", "the brief; DECISION.md is the place for your choice"),
-        ("crucible grade", "judges it here"),
-        (
-            "git push",
-            f"to a repository of yours on GitHub: every push is graded, in about {quick} minutes",
-        ),
-    ]
-    if folder != Path.cwd():
-        steps.insert(0, (f"cd {shlex.quote(directory)}", ""))
-    lines = [f"  {step:14}  {note}".rstrip() for step, note in steps]
-    return "\n".join([f"{challenge.manifest.slug} is ready in {click.format_filename(folder)}", "", "Next:", *lines])
+    enter = "" if folder == Path.cwd() else f"cd {shlex.quote(directory)} && "
+    return f"""{challenge.manifest.slug} is ready in {click.format_filename(folder)}
+
+  README.md is the brief, and DECISION.md the place for your choice. Push it to a
+  repository of yours on GitHub: what reaches its default branch is graded, and
+  every tag and pull request, each in about {minutes(challenge)["quick"]} minutes.
+
+To have it judged here:
+
+  {enter}crucible grade"""
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from crucible.cli.leaving import explained
 from crucible.planning.defaults import SIGNER
 
 
-@click.command("collect")
+@click.command("collect", short_help="Collect the results of a course or a cohort.")
 @click.argument("owner")
 @click.option("--prefix", default="", help="Only repositories whose name begins so.")
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path, dir_okay=False), default="cohort.csv",
@@ -40,7 +40,7 @@ def _collect(owner: str, prefix: str, csv_file: Path, html_file: Path) -> int:
     return 0
 
 
-@click.command("verify-result")
+@click.command("verify-result", short_help="Say whether a result was signed.")
 @click.argument("result", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--repo", "repository", required=True, metavar="OWNER/REPO", help="The repository that was graded.")
 @click.option("--commit", default="", help="The commit that was graded, 40 hex digits. Default: it is told which.")

@@ -27,6 +27,8 @@ class Steps:
         """Say what will be done, for whom it is judged, and how long it will take."""
         if cleared:
             self._console.print(Text(plain(cleared), style="yellow"))
+        for warning in plan.solution.warnings:
+            self._console.print(Text(plain(warning), style="yellow"))
         line = Text.assemble((plain(plan.solution.manifest.title, 60), "bold"), f": a {plan.mode} grade for ")
         line.append(plan.profile.id, "bold")
         line.append(f" ({plan.replicas} replicas), seed {plan.seed}, about {plan.estimate_s:.0f} s once it is built")

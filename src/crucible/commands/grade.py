@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -49,6 +49,19 @@ class Wanted:
     """The result of an earlier grade, as `previous` keeps it, that the summary tells the changes to."""
     challenge: str | None = None
     """The only challenge that may be graded, by its slug; any, if none is named."""
+
+
+def failed(wanted: Wanted) -> Wanted:
+    """What came out otherwise than as a pass when the folder was graded last, again, with the seed and for the profile
+    of that grade. Raises a CrucibleError where there is nothing of the kind."""
+    verdict = results.last(wanted.output)
+    checks = verdict.checks if verdict is not None else ()
+    ids = [check.id for check in checks if check.finding.outcome in results.UNSETTLED]
+    if verdict is None or not ids:
+        what = "no grade has been kept there" if verdict is None else "nothing failed in the last grade"
+        raise CrucibleError(what, where=str(wanted.output), fix="grade without --failed", fault=Fault.LEARNER)
+    profile = verdict.profile if verdict.profile_chosen else wanted.profile
+    return replace(wanted, checks=tuple(ids), seed=verdict.seed, profile=wanted.profile or profile, mode=verdict.mode)
 
 
 class Telling(Protocol):

@@ -5,12 +5,18 @@ import os
 from pathlib import Path
 
 from crucible import evidence, report
+from crucible.check import Outcome
 from crucible.errors import CrucibleError, Fault
 from crucible.judging import verdict
 from crucible.judging.graded import Graded
+from crucible.judging.verdict import Verdict
 from crucible.report import pointers
 
 POINTERS, REPORT, IGNORED = "annotations.json", "report.html", b"*\n"
+FOLDER = ".crucible"
+"""Where results are kept, in the folder of the solution."""
+UNSETTLED = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.ERROR)
+"""What is worth another grade."""
 WRITTEN = (
     ".gitignore", "evidence.json", "summary.md", REPORT, POINTERS, "result.json", "comparison.json",
     "comparison.md",
@@ -54,6 +60,14 @@ def write_grade(graded: Graded, output: Path, line: pointers.LineOf = lambda key
     write(output / REPORT, report.render_html(graded).encode("utf-8", "replace"))
     write(output / POINTERS, pointers.to_json(pointers.of_grade(graded.verdict, graded.evidence, line)))
     write(output / "result.json", verdict.to_json(graded.verdict))
+
+
+def last(output: Path) -> Verdict | None:
+    """The verdict that was written there last; None where there is none that can be read."""
+    try:
+        return verdict.from_json((output / "result.json").read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def write_error(error: CrucibleError, output: Path) -> None:

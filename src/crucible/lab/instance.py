@@ -13,11 +13,13 @@ from pathlib import Path
 import psutil
 
 from crucible.errors import CrucibleError, Fault
+from crucible.evidence import Printed
 from crucible.lab.accounting import crowds
 from crucible.lab.client import Client
 from crucible.lab.connection import encode
 from crucible.lab.isolation import hand_over
 from crucible.lab.logs import cut, tail
+from crucible.lab.mistakes import advice
 from crucible.lab.workspace import working_copy
 from crucible.planning.plan import Instance
 from crucible.processes.child import Child
@@ -25,6 +27,8 @@ from crucible.processes.confinement import Confinement
 from crucible.processes.ports import free_port
 
 PROBE_S = 2.0
+MOST_READ = 64 << 10
+"""Bytes at the end of a log in which mistakes are looked for."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,13 @@ class Running:
     def last_lines(self) -> str:
         """The end of what it has printed since it was started: at most 1,000 bytes, as text that may hold anything."""
         return tail(self.log, 1000, self._log_begin)
+
+    def printed(self) -> Printed:
+        """Likewise, with what that tells of a mistake that many make."""
+        return Printed(self.name, self.last_lines(), self._advice())
+
+    def _advice(self) -> str:
+        return advice(tail(self.log, MOST_READ, self._log_begin), self._place.env)
 
     def strike(self) -> None:
         """SIGKILL the process itself, at once; what it started is left to `kill`."""
@@ -175,6 +186,7 @@ class Running:
         return f"{self.name} {how} before it answered GET /healthz"
 
     def _failure(self, what: str, fix: str) -> CrucibleError:
+        fix = self._advice() or fix
         return CrucibleError(
             what,
             where=f"processes.{self.instance.type} (`{self.instance.command}`)",

@@ -112,13 +112,10 @@ class RunningLab:
         if self.sink is not None:
             await self.sink.start()
         self._network = network.Network.start(self.folder, self.logs / "network.log")
-        try:
-            async with asyncio.TaskGroup() as group:
-                built = group.create_task(self.timed("build", self._build()))
-                for name, source in sources.items():
-                    group.create_task(self.timed(name, self.backing.start(name, source, self.network)))
-        except* CrucibleError as failed:
-            raise failed.exceptions[0] from None
+        async with _side_by_side() as group:
+            built = group.create_task(self.timed("build", self._build()))
+            for name, source in sources.items():
+                group.create_task(self.timed(name, self.backing.start(name, source, self.network)))
         past = [port for server in self.servers.values() for port in server.ports]
         await asyncio.to_thread(self.isolation.forbid, past)
         await self.timed("boot", self._start_solution(built.result()))
@@ -148,13 +145,10 @@ class RunningLab:
         for running in instances:
             self.client.forget(running.port)
             await asyncio.to_thread(running.start)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for running in instances:
-                    if running.instance.answers_http:
-                        group.create_task(self._come_up(running, most))
-        except* CrucibleError as failed:
-            raise failed.exceptions[0] from None
+        async with _side_by_side() as group:
+            for running in instances:
+                if running.instance.answers_http:
+                    group.create_task(self._come_up(running, most))
 
     async def _come_up(self, running: Running, most: float) -> None:
         starts, end = 1, time.monotonic() + self.plan.deadlines.boot
@@ -236,6 +230,19 @@ class RunningLab:
         kill_all(family)
         self._held.close()
         self.isolation.lift()
+
+
+@asynccontextmanager
+async def _side_by_side() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that raises the first CrucibleError as itself; `except*` cannot, before Python 3.11.4."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except ExceptionGroup as failed:
+        known, others = failed.split(CrucibleError)
+        if known is None or others is not None:
+            raise
+        raise known.exceptions[0] from None
 
 
 @asynccontextmanager

@@ -8,12 +8,16 @@ from pathlib import Path
 LOG_LIMIT = 8 << 20
 """Bytes at which a log is cut to its first half."""
 
+CUT = b"\n[crucible: more than 8 MiB were printed, and what stood here is cut out]\n"
+
 
 def cut(log: Path) -> None:
     """Keep a flood of output from filling the disk; whoever writes goes on after the cut."""
     with suppress(OSError):
         if log.stat().st_size > LOG_LIMIT:
             os.truncate(log, LOG_LIMIT // 2)
+            with log.open("ab") as file:
+                file.write(CUT)
 
 
 def tail(log: Path, size: int = 2000, since: int = 0) -> str:

@@ -26,7 +26,7 @@ class ProcessType:
     command: str
     """Run as `sh -c 'exec …'`."""
     replicas: int | None = None
-    """1 where it is not said; not allowed for `web`, whose number is the profile's business."""
+    """1 where it is not said; not heeded for `web`, whose number is the profile's business."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Solution:
     """What it promises; a number as text."""
     profile: str | None
     predictions: dict[str, float]
+    warnings: tuple[str, ...] = ()
+    """What stands in the file and is not heeded, with the line."""
 
     @property
     def manifest(self) -> Manifest:
@@ -96,7 +98,15 @@ def read_solution(folder: Path, environ: Mapping[str, str]) -> Solution:
         declares={key: str(value) for key, value in file.declares.items()},
         profile=file.profile,
         predictions=file.predictions,
+        warnings=_unheeded(path, file),
     )
+
+
+def _unheeded(path: Path, file: _File) -> tuple[str, ...]:
+    if file.processes["web"].replicas is None:
+        return ()
+    line = yamlfile.line_of(path, ("processes", "web", "replicas"))
+    return (f"{path.name}:{line}: `processes.web.replicas` is not heeded: the profile says how many there are",)
 
 
 def _check_processes(path: Path, file: _File) -> None:
@@ -108,10 +118,6 @@ def _check_processes(path: Path, file: _File) -> None:
             raise _mistake(path, keys, f"`{name}` cannot name a process type", "use lower-case letters, digits and `-`")
         if not process.command.strip() or "\0" in process.command:
             raise _mistake(path, keys, f"`processes.{name}.command` is empty", "give the command that starts it")
-        if name == "web" and process.replicas is not None:
-            raise _mistake(
-                path, (*keys, "replicas"), "`processes.web.replicas` is the profile's to decide", "remove the line"
-            )
         if process.replicas is not None and not 1 <= process.replicas <= MAX_REPLICAS:
             raise _mistake(
                 path, (*keys, "replicas"), f"`processes.{name}.replicas` is {process.replicas}",

@@ -4,8 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
-
 from crucible.check import Measure
 from crucible.judging.graded import Graded
 from crucible.judging.references import References
@@ -13,7 +11,7 @@ from crucible.judging.tradeoffs import Fit
 from crucible.judging.words import interval
 from crucible.planning.manifest import Axis, Limit, Manifest, Profile
 from crucible.report import model
-from crucible.report.plot import COLOURS, SYMBOLS, Table, View, label, layout, to_json
+from crucible.report.plot import COLOURS, SYMBOLS, Figure, Table, View, label, layout, to_json
 from crucible.report.standing import MOST_REFERENCES
 
 MOST_FITS = 12
@@ -33,7 +31,7 @@ def choice(graded: Graded) -> tuple[View, ...]:
         return ()
     named = {fit.profile: _designs(fit, graded.references) for fit in fits}
     names = list(dict.fromkeys(name for designs in named.values() for name in designs))
-    figure = go.Figure(layout=layout(460, meta={"pastcolor": "var(--past)"}))
+    figure = Figure(layout=layout(460, meta={"pastcolor": "var(--past)"}))
     for index, name in enumerate(names):
         yours = index == 0
         colour = "var(--ink)" if yours else COLOURS[index % 6]

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import plotly.graph_objects as go
-
 from crucible.evidence import LoadBlock
 from crucible.judging import blocks
 from crucible.judging.graded import Graded
@@ -11,7 +9,7 @@ from crucible.judging.words import number
 from crucible.planning.manifest import LATENCY, Profile
 from crucible.report import model
 from crucible.report.choice import MOST_FITS
-from crucible.report.plot import COLOURS, DASHES, LOG, SYMBOLS, Table, View, layout, ms, to_json
+from crucible.report.plot import COLOURS, DASHES, LOG, SYMBOLS, Figure, Table, View, layout, ms, to_json
 
 _TICKS = {1: "", 2: "50 %", 10: "90 %", 100: "99 %", 1000: "99.9 %", 10_000: "99.99 %"}
 """Of a percentile plot, whose axis is 1 / (1 - share)."""
@@ -34,7 +32,7 @@ def latencies(graded: Graded) -> tuple[View, ...]:
 
 def _latency(profile: Profile, sent: Sequence[LoadBlock]) -> View:
     limit = profile.limits.get(LATENCY)
-    figure = go.Figure(layout=layout(400))
+    figure = Figure(layout=layout(400))
     good = [(index, it) for index, it in enumerate(sent) if it.spoiled is None and it.requests]
     for index, block in good:
         steps = [step for step in _STEPS if step <= block.requests]
@@ -47,8 +45,10 @@ def _latency(profile: Profile, sent: Sequence[LoadBlock]) -> View:
         )  # fmt: skip
     names = [f"{100 - 100 / step:.4g} %" for step in _STEPS]
     ticks = {"tickvals": list(_TICKS), "ticktext": list(_TICKS.values())}
-    figure.update_xaxes(type="log", title="share of requests answered within this time", **ticks)
-    figure.update_yaxes(type="log", title="ms", **LOG)
+    share = {"text": "share of requests answered within this time"}
+    figure.layout |= {
+        "xaxis": {"type": "log", "title": share, **ticks}, "yaxis": {"type": "log", "title": {"text": "ms"}, **LOG}
+    }  # fmt: skip
     if limit is not None and limit.at_most is not None:
         figure.add_scatter(
             name=f"limit at 99 %: {number(limit.at_most)} ms", x=[100], y=[limit.at_most],
@@ -82,7 +82,7 @@ def rates(graded: Graded) -> tuple[View, ...]:
         return ()
     most = profile.knee_p99_ms
     kinds = ["not counted" if it.spoiled else "held" if blocks.holds(it, most) else "not held" for it in sent]
-    figure = go.Figure(layout=layout(340))
+    figure = Figure(layout=layout(340))
     looks = {"held": ("series-3", "circle"), "not held": ("series-2", "x"), "not counted": ("series-5", "square-open")}
     for name, (colour, symbol) in looks.items():
         of_kind = [it for it, kind in zip(sent, kinds, strict=True) if kind == name]
@@ -97,8 +97,10 @@ def rates(graded: Graded) -> tuple[View, ...]:
         name=f"held is at most {number(most)} ms", mode="lines", x=[sent[0].rate, sent[-1].rate], y=[most, most],
         line={"color": "var(--ink)", "dash": "dash", "width": 1.5}, hoverinfo="skip",
     )  # fmt: skip
-    figure.update_xaxes(type="log", title="requests per second offered", **LOG)
-    figure.update_yaxes(type="log", title="ms, 99th percentile", **LOG)
+    figure.layout |= {
+        "xaxis": {"type": "log", "title": {"text": "requests per second offered"}, **LOG},
+        "yaxis": {"type": "log", "title": {"text": "ms, 99th percentile"}, **LOG},
+    }
     columns = ("rate, 1/s", "requests", "no answer", "50 %, ms", "99 %, ms", "result")
     rows = (
         (

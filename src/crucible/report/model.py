@@ -15,6 +15,8 @@ from crucible.report.text import compact, plain
 MOST_ROWS = 10
 MOST_DETAILS = 20
 MOST_LINES = 40
+MOST_PRINTED = 6
+"""Lines of a log."""
 _WORST_FIRST = (Outcome.ERROR, Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.NOT_RUN, Outcome.PASS)
 
 
@@ -101,6 +103,24 @@ def first_requests(verdict: Verdict, evidence: Evidence) -> tuple[TimelineStep, 
     if verdict.outcome is not GradeOutcome.FAILED or verdict.fit is not None:
         return ()
     return timeline(contact.requests(evidence)[:3])
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a process had printed last, and what to do about it."""
+
+    process: str
+    lines: tuple[str, ...]
+    advice: str
+
+
+def printed(evidence: Evidence) -> tuple[Said, ...]:
+    """What the processes that answer HTTP had printed last, where nothing could be graded; who said the same, once."""
+    found: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for it in evidence.own.printed[:MOST_ROWS]:
+        lines = tuple(plain(line, 160) for line in it.lines.splitlines() if line.strip())[-MOST_PRINTED:]
+        found.setdefault((lines, it.advice), []).append(it.process)
+    return tuple(Said(", ".join(names), lines, advice) for (lines, advice), names in found.items())
 
 
 def timeline(ops: Sequence[Op]) -> tuple[TimelineStep, ...]:

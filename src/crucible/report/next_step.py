@@ -17,6 +17,8 @@ def next_step(graded: Graded) -> tuple[str, ...]:
     if verdict.gates is not GradeOutcome.PASSED and explained:
         first = explained[0]
         return (f"{first.name.split()[0]}: {first.promise} {first.question}", first.again)
+    if advice := [said.advice for said in model.printed(graded.evidence) if said.advice]:
+        return (advice[0], model.replay(verdict))
     if verdict.fit is None or verdict.gates is not GradeOutcome.PASSED:
         return ("read the logs, in the folder of the results", model.replay(verdict))
     if not verdict.profile_chosen:

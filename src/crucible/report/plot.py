@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import plotly.graph_objects as go
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
@@ -26,6 +25,20 @@ LOG, DECADES = (
     for values in ([digit * 10.0**power for power in range(-3, 8) for digit in digits] for digits in ((1, 2, 5), (1,)))
 )
 """Ticks of a logarithmic axis."""
+
+
+class Figure:
+    """What plotly.js draws: traces, and a layout, in its own words."""
+
+    def __init__(self, layout: Mapping[str, Any]) -> None:
+        self.data: list[dict[str, Any]] = []
+        self.layout = dict(layout)
+
+    def add_scatter(self, **trace: Any) -> None:
+        self.data.append({"type": "scatter", **trace})
+
+    def add_bar(self, **trace: Any) -> None:
+        self.data.append({"type": "bar", **trace})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +83,7 @@ def layout(height: int, **changes: Any) -> dict[str, Any]:
     still = {"itemclick": False, "itemdoubleclick": False}
     font = {"color": "var(--ink)", "family": "system-ui, sans-serif", "size": 13}
     return {
-        "template": go.layout.Template(layout={"xaxis": axis, "yaxis": axis}),
+        "template": {"layout": {"xaxis": axis, "yaxis": axis}},
         "height": height,
         "font": font,
         "paper_bgcolor": "var(--card)",
@@ -88,9 +101,9 @@ def label(text: str, limit: int = 40) -> str:
     return plain(text, limit).translate({ord(it): "�" for it in "<>&"}).strip() or "–"
 
 
-def to_json(figure: go.Figure, choice: Mapping[str, Any] | None = None, names: Sequence[str] = ()) -> Markup:
+def to_json(figure: Figure, choice: Mapping[str, Any] | None = None, names: Sequence[str] = ()) -> Markup:
     """For a script element: `names` are what `customdata` counts in, `choice` is what report.js draws from."""
-    content = {"figure": figure.to_plotly_json(), "names": list(names), "choice": choice}
+    content = {"figure": {"data": figure.data, "layout": figure.layout}, "names": list(names), "choice": choice}
     return htmlsafe_json_dumps(_sound(content), separators=(",", ":"))
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from crucible.judging.graded import Graded
 from crucible.judging.verdict import GradeOutcome, Verdict
-from crucible.report import circumstances, model, standing
+from crucible.report import choices, circumstances, model, standing
 from crucible.report.text import Markdown, code_md, escape_md, label_md, line_md, sentence
 
 BUDGET_BYTES = 900 * 1024
@@ -29,6 +29,7 @@ def render_summary(graded: Graded) -> str:
         manifest=graded.manifest,
         model=model,
         circumstances=circumstances,
+        choices=choices,
         standing=standing,
     )  # fmt: skip
 

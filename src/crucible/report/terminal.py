@@ -14,7 +14,7 @@ from crucible.judging.matrices import Verified
 from crucible.judging.standings import Matrix
 from crucible.judging.verdict import CheckResult, GradeOutcome, Verdict
 from crucible.planning.manifest import Manifest
-from crucible.report import circumstances, model, standing
+from crucible.report import choices, circumstances, model, standing
 from crucible.report.next_step import next_step
 from crucible.report.tables import cell, columns, heading
 from crucible.report.text import plain
@@ -43,11 +43,12 @@ def render_terminal(graded: Graded, console: Console, told: Mapping[str, CheckRe
     if verdict.outcome is GradeOutcome.NOT_STARTED:
         _welcome(verdict, graded.manifest, console)
         return
-    for check in verdict.checks:
+    for check in verdict.checks if verdict.fits else ():
         known = check.id in told and told[check.id].finding.outcome is check.finding.outcome
         if check.id in evidence.own.checks and not known:
             tell(check, console)
     _steps(model.first_requests(verdict, evidence), console)
+    _printed(evidence, console)
     todo = next_step(graded)
     _details(verdict, todo[0], console)
     _mishaps(evidence, console)
@@ -144,6 +145,15 @@ def _details(verdict: Verdict, todo: str, console: Console) -> None:
         console.print(Text(f"\nthe report explains {len(further)} more: {names}"))
 
 
+def _printed(evidence: Evidence, console: Console) -> None:
+    for said in model.printed(evidence):
+        heading(f"{said.process} printed {'last' if said.lines else 'nothing'}", console)
+        for line in said.lines:
+            console.print(Text(f"  | {line}"))
+        if said.advice:
+            console.print(Text(plain(said.advice)))
+
+
 def _steps(steps: Iterable[model.TimelineStep], console: Console) -> None:
     table = columns("", "", "")
     for step in steps:
@@ -180,6 +190,7 @@ def _businesses(graded: Graded, console: Console) -> None:
             ("because", it.because), ("flips", it.flips_at), ("rank", it.rank), ("limits", _limits(graded)),
             ("costs", _costs(graded)), ("holds", standing.knee(verdict)),
         ]  # fmt: skip
+        said += [("choice", sentence) for sentence in choices.against(graded)[:1]]
         if verdict.fit is not None:
             notes = standing.footnotes(verdict.fit, graded.evidence, graded.manifest, limited=True)
             said += [("but", note) for note in notes]

@@ -4,13 +4,12 @@ import math
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-import plotly.graph_objects as go
 from pydantic import JsonValue
 
 from crucible.evidence import Evidence, FaultEvent, LoadBlock, Op, Part, Recording, Result
 from crucible.judging.words import number
 from crucible.report import model
-from crucible.report.plot import DECADES, LOG, Table, View, label, layout, ms, to_json
+from crucible.report.plot import DECADES, LOG, Figure, Table, View, label, layout, ms, to_json
 from crucible.report.text import compact, plain
 
 MOST_POINTS = 3_000
@@ -37,7 +36,7 @@ def _timeline(part: Part, most: int) -> View:
     lanes = list(dict.fromkeys(_event(it) for it in events))[: model.MOST_ROWS * 2]
     lanes += ["load"] * bool(sent) + [label(it.scenario, 16) for it in reversed(recordings)]
     height = 320 + 17 * len(lanes)
-    figure = go.Figure(layout=layout(height, dragmode="zoom", barmode="overlay", bargap=0.35))
+    figure = Figure(layout=layout(height, dragmode="zoom", barmode="overlay", bargap=0.35))
     for result, (name, colour, symbol) in _RESULTS.items():
         found = [(index, op) for index, it in enumerate(recordings) for op in it.ops if op.result is result]
         dots = _thinned(found, most // len(_RESULTS))
@@ -67,17 +66,18 @@ def _timeline(part: Part, most: int) -> View:
     took = [_took_ms(op) for it in recordings for op in it.ops]
     ticks = LOG if took and max(took) < 100 * min(took) else DECADES
     share = 17 * len(lanes) / (height - 90)
-    figure.update_layout(
-        xaxis={"title": "seconds since the start", "anchor": "y2", "rangemode": "tozero", "fixedrange": False},
-        yaxis={"type": "log", "title": "ms", "domain": [min(0.9, share + 0.04), 1], **ticks},
-        yaxis2={"domain": [0, min(0.86, share)], "type": "category", "categoryarray": lanes, "tickfont": {"size": 11},
-                "range": [-0.6, len(lanes) - 0.4], "tickvals": lanes, "showgrid": False, "fixedrange": True},
-        shapes=[
+    figure.layout |= {
+        "xaxis": {"title": {"text": "seconds since the start"}, "anchor": "y2", "rangemode": "tozero",
+                  "fixedrange": False},
+        "yaxis": {"type": "log", "title": {"text": "ms"}, "domain": [min(0.9, share + 0.04), 1], **ticks},
+        "yaxis2": {"domain": [0, min(0.86, share)], "type": "category", "categoryarray": lanes, "tickvals": lanes,
+                   "tickfont": {"size": 11}, "range": [-0.6, len(lanes) - 0.4], "showgrid": False, "fixedrange": True},
+        "shapes": [
             {"type": "rect", "xref": "x", "yref": "paper", "y0": 0, "y1": 1, "x0": start / 1e9, "x1": end / 1e9,
              "layer": "below", "fillcolor": "var(--band)", "line": {"width": int(end == start), "color": "var(--band)"}}
             for _, start, end in during
         ],
-    )  # fmt: skip
+    }  # fmt: skip
     replicas = f"{part.replicas} replicas"
     alt = f"The run with {replicas}: latency of requests over time, above spans of scenarios, load and faults"
     tables = (_of_scenarios(recordings, replicas), _of_events(events, replicas), _of_load(sent, replicas))
@@ -85,7 +85,7 @@ def _timeline(part: Part, most: int) -> View:
     return View(f"with {replicas}", alt, plot, height, tuple(table for table in tables if table.rows))
 
 
-def _add_spans(figure: go.Figure, name: str, spans: Sequence[tuple[str, int, int]], colour: str, pattern: str) -> None:
+def _add_spans(figure: Figure, name: str, spans: Sequence[tuple[str, int, int]], colour: str, pattern: str) -> None:
     if spans:
         figure.add_bar(
             name=name, orientation="h", yaxis="y2", y=[lane for lane, _, _ in spans],
