@@ -14,6 +14,9 @@ from crucible.planning.trials import Trial
 from crucible.report.terminal import tell
 from crucible.report.text import plain
 
+LONG_S = 10
+"""A step that takes less is told on a terminal only, where its line goes again."""
+
 
 class Steps:
     """Implements `grade.Telling` and `compare.Telling` on a console."""
@@ -29,9 +32,9 @@ class Steps:
             self._console.print(Text(plain(cleared), style="yellow"))
         for warning in plan.solution.warnings:
             self._console.print(Text(plain(warning), style="yellow"))
-        line = Text.assemble((plain(plan.solution.manifest.title, 60), "bold"), f": a {plan.mode} grade for ")
+        line = Text.assemble((plain(plan.solution.manifest.title, 60), "bold"), f": {plan.mode} grade for ")
         line.append(plan.profile.id, "bold")
-        line.append(f" ({plan.replicas} replicas), seed {plan.seed}, about {plan.estimate_s:.0f} s once it is built")
+        line.append(f" ({plan.replicas} replicas), seed {plan.seed}, {plan.estimate_s:.0f} s")
         self._console.print(line)
 
     @contextmanager
@@ -43,7 +46,8 @@ class Steps:
                 moving.add_task(f"{what}{about}", total=None)
                 yield
         else:
-            self._console.print(Text(f"… {what}{about}", style="dim"), no_wrap=True, overflow="ellipsis")
+            if estimate_s is None or estimate_s >= LONG_S:
+                self._console.print(Text(f"… {what}{about}", style="dim"), no_wrap=True, overflow="ellipsis")
             yield
 
     def fell(self, check: CheckResult) -> None:

@@ -10,10 +10,10 @@ MOST = 4
 """Axes in a sentence."""
 
 
-def against(graded: Graded) -> tuple[str, ...]:
-    """A sentence for each reference, the most different first."""
+def against(graded: Graded, most: int = MOST) -> tuple[str, ...]:
+    """A sentence for each reference, the most different first, with at most so many axes on each side."""
     found = sorted(opposed(graded), key=lambda it: -len(it.differences))
-    return tuple(_against(it) for it in found)
+    return tuple(_against(it, most) for it in found)
 
 
 def would_take(graded: Graded) -> tuple[str, ...]:
@@ -21,16 +21,16 @@ def would_take(graded: Graded) -> tuple[str, ...]:
     return tuple(_would_take(it) for it in missed(graded))
 
 
-def _against(it: Opposed) -> str:
-    buys = [_words(one) for one in it.differences if one.better][:MOST]
-    costs = [_words(one) for one in it.differences if not one.better][:MOST]
+def _against(it: Opposed, most: int) -> str:
+    better, worse = ([one for one in it.differences if one.better is side][:most] for side in (True, False))
+    buys, costs = [_words(one) for one in better], [_words(one) for one in worse]
     if not buys and not costs:
         return f"against {it.reference}: nothing that was measured tells them apart"
     said = [
         f"it buys {', '.join(buys) or 'nothing that was measured'}",
         f"it costs {', '.join(costs) or 'nothing that was measured'}",
     ]
-    elsewhere = any(one.axis.steadiness == "noisy" for one in it.differences)
+    elsewhere = any(one.axis.steadiness == "noisy" for one in better + worse)
     aside = " (its latencies were taken on another machine)" if elsewhere else ""
     return f"against {it.reference}: {'; '.join(said)}{aside}"
 

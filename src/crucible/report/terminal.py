@@ -19,8 +19,8 @@ from crucible.report.next_step import next_step
 from crucible.report.tables import cell, columns, heading
 from crucible.report.text import plain
 
-MOST_SAID = 400
-MOST_DETAILS, MOST_MISHAPS = 2, 3
+MOST_SAID, MOST_HEADLINE = 400, 240
+MOST_DETAILS, MOST_MISHAPS = 1, 3
 _MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "not_run": "–", "error": "!"}
 _STYLES = {
     "pass": "green", "fail": "bold red", "inconclusive": "yellow", "not_run": "dim", "error": "magenta",
@@ -55,7 +55,7 @@ def render_terminal(graded: Graded, console: Console, told: Mapping[str, CheckRe
     _businesses(graded, console)
     _predictions(verdict, graded.manifest, console)
     console.print()
-    console.print(Text(plain(verdict.headline, MOST_SAID), style=_STYLES[verdict.outcome]))
+    console.print(Text(plain(verdict.headline, MOST_HEADLINE), style=_STYLES[verdict.outcome]))
     if verdict.outcome is GradeOutcome.ERROR:
         console.print(Text("The grader or its suite is broken, not your solution: nothing here is charged to you."))
     table = columns("", "")
@@ -186,11 +186,15 @@ def _businesses(graded: Graded, console: Console) -> None:
             continue
         aside = "" if verdict.profile_chosen else " (not chosen, so it does not count)"
         heading(f"{plain(it.profile, 40)}{aside}: {it.result}", console)
-        said = [
-            ("because", it.because), ("flips", it.flips_at), ("rank", it.rank), ("limits", _limits(graded)),
-            ("costs", _costs(graded)), ("holds", standing.knee(verdict)),
-        ]  # fmt: skip
-        said += [("choice", sentence) for sentence in choices.against(graded)[:1]]
+        said = [("because", it.because)]
+        if verdict.profile_chosen:
+            said += [("flips", it.flips_at), ("rank", it.rank)]
+        if verdict.gates is not GradeOutcome.FAILED:
+            said += [
+                ("limits", _limits(graded)), ("costs", _costs(graded)),
+                ("holds", standing.knee(verdict)),
+            ]  # fmt: skip
+            said += [("choice", sentence) for sentence in choices.against(graded, most=2)[:1]]
         if verdict.fit is not None:
             notes = standing.footnotes(verdict.fit, graded.evidence, graded.manifest, limited=True)
             said += [("but", note) for note in notes]
