@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import sys
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from crucible.errors import CrucibleError, Fault
-from crucible.lab.environment import build_environment, build_folders
+from crucible.lab.environment import build_environment, build_folders, with_project
 from crucible.lab.isolation import hand_over
 from crucible.lab.logs import cut, tail
 from crucible.lab.workspace import copy_files, files_of
@@ -25,6 +26,12 @@ from crucible.processes.confinement import Confinement
 MAX_BYTES = 256 << 20
 MAX_FILES = 20_000
 KEPT_BUILDS = 8
+SILENT_S = 300.0
+"""A build that prints nothing for so long waits for something that does not come."""
+_PIP = re.compile(r"\bpip3?\s+(?:-\S+\s+)*install\b")
+_HAS_ONE = re.compile(r"\b(?:venv|virtualenv|uv|poetry|pipenv|conda)\b")
+"""A build that installs with pip and makes no environment: it is given one, since a Python that belongs to the system
+(Debian's) lets nothing be installed."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,8 @@ async def build(recipe: Recipe, environ: Mapping[str, str], held: ExitStack) -> 
                 copy_files(folder, files, place / "tree")
                 if command is not None:
                     hand_over(place / "tree", builder)
-                    await _run(command, recipe, place / "tree", build_environment(environ, home))
+                    env = with_project(build_environment(environ, home), place / "tree")
+                    await _run(command, recipe, place / "tree", env)
             except BaseException:
                 shutil.rmtree(place, ignore_errors=True)
                 raise
@@ -104,20 +112,28 @@ def _key(folder: Path, files: list[Path], command: str | None) -> str:
 
 async def _run(command: str, recipe: Recipe, tree: Path, env: dict[str, str]) -> None:
     log = recipe.log
+    if _PIP.search(command) and not _HAS_ONE.search(command):
+        command = f"python3 -m venv .venv && hash -r && {{ {command}\n}}"
+    log.write_text(f"$ {command}\n", encoding="utf-8", errors="replace")
     child = Child.start(["/bin/sh", "-c", command], cwd=tree, log=log, env=env, confined=recipe.builder)
-    end = time.monotonic() + recipe.deadline_s
+    said, size = time.monotonic(), 0
+    end = said + recipe.deadline_s
     try:
-        while child.returncode is None and time.monotonic() < end:
+        while child.returncode is None and (now := time.monotonic()) < end and now < said + SILENT_S:
             cut(log)
+            if (written := log.stat().st_size) != size:
+                said, size = now, written
             await asyncio.sleep(0.02)
         if (status := child.returncode) == 0:
             return
     finally:
         child.kill()
         cut(log)
-    slow = status is None
+    slow = f"the build did not end within {recipe.deadline_s:g} s"
+    if time.monotonic() >= said + SILENT_S:
+        slow = f"the build printed nothing for {SILENT_S / 60:.0f} minutes"
     raise CrucibleError(
-        f"the build did not end within {recipe.deadline_s:g} s" if slow else f"the build ended with status {status}",
+        slow if status is None else f"the build ended with status {status}",
         where=f"`build: {command}`",
         fix="run the command in a fresh copy of your repository; the whole log is logs/build.log",
         fault=Fault.LEARNER,

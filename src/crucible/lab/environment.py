@@ -40,6 +40,14 @@ def build_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
     return found | kept | {"PATH": search_path(environ), "HOME": str(home), "TMPDIR": str(home / "tmp")}
 
 
+def with_project(env: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """`env`, in which programs that a project has of its own come first, and its package managers keep to its folder:
+    a project is built and started as its community writes it, whether or not the system's Python may be written to."""
+    own = [str(folder / ".venv" / "bin"), str(folder / "node_modules" / ".bin")]
+    kept = {"POETRY_VIRTUALENVS_IN_PROJECT": "true", "BUNDLE_PATH": str(Path("vendor") / "bundle")}
+    return {**kept, **env, "PATH": ":".join([*own, env["PATH"]])}
+
+
 def build_folders(environ: Mapping[str, str]) -> tuple[Path, Path]:
     """Where built trees are kept, and the home folder of builds, with the package managers' caches; made if need be."""
     builds = cache_folder(environ) / "builds"

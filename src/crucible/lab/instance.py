@@ -17,6 +17,7 @@ from crucible.evidence import Printed
 from crucible.lab.accounting import crowds
 from crucible.lab.client import Client
 from crucible.lab.connection import encode
+from crucible.lab.environment import with_project
 from crucible.lab.isolation import hand_over
 from crucible.lab.logs import cut, tail
 from crucible.lab.mistakes import advice
@@ -89,7 +90,8 @@ class Running:
         scratch.mkdir()
         hand_over(folder, confined)
         folder.chmod(0o700)  # the other instances are other users
-        env = {**self._place.env, "HOME": str(home), "TMPDIR": str(scratch), "INSTANCE_ID": self.name}
+        env = {**with_project(self._place.env, home), "HOME": str(home), "TMPDIR": str(scratch)}
+        env["INSTANCE_ID"] = self.name
         if self.instance.answers_http:
             env["PORT"] = str(self.port)
         self._log_begin = self.log.stat().st_size if self.log.exists() else 0
