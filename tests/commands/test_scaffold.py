@@ -96,8 +96,10 @@ def test_a_container_to_work_in_has_the_services_in_its_environment(repository: 
     described = json.loads(written)
     composed = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
     assert described["dockerComposeFile"] == ["../compose.yaml", "compose.yaml"]
-    assert described["postCreateCommand"] == read_solution(repository, {}).build
+    assert described["postCreateCommand"]["solution"] == read_solution(repository, {}).build
+    assert described["postCreateCommand"]["crucible"].endswith(f"git+https://github.com/{ACTION}")
     workspace = composed[described["service"]]
+    assert workspace["volumes"] == [".:/workspace:cached"], "paths are reckoned from the first of the compose files"
     assert set(workspace["depends_on"]) == {"postgres", "redis"}
     assert workspace["environment"]["REDIS_URL"] == "redis://redis:6379/0"
     assert "@postgres:5432/" in workspace["environment"]["DATABASE_URL"]

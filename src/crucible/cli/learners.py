@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from crucible.cli.leaving import FOLDER, explained
+from crucible.cli.leaving import FOLDER, explained, leave
 
 
 @click.command("watch", short_help="Grade again at every save.")
@@ -28,6 +28,38 @@ def watch_command(folder: Path, checks: tuple[str, ...], profile: str | None) ->
         return Watch(Wanted(folder, checks, options), os.environ, Console(highlight=False)).run()
 
     sys.exit(explained(work))
+
+
+@click.command("load", short_help="Aim a challenge's load at any deployment.")
+@click.argument("folder", metavar="[DIR]", type=FOLDER, default=".")
+@click.option("--url", "urls", multiple=True, required=True, metavar="URL",
+              help="http://HOST:PORT of a replica, or of what stands before them; repeatable.")  # fmt: skip
+@click.option("--rate", type=click.FloatRange(0.1, 100_000), required=True, metavar="R", help="Requests per second.")
+@click.option("--seconds", type=click.FloatRange(1, 3_600), default=10, show_default=True, metavar="S")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
+              help="Processes that send; their histograms are merged.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)
+def load_command(
+    folder: Path, urls: tuple[str, ...], rate: float, seconds: float, workers: int, seed: int
+) -> None:  # fmt: skip
+    """Send the load of the challenge that the solution in DIR answers to any deployment, in an open model: when a
+    request is due it is sent, whatever has become of the others. Says what was answered, and how soon.
+    """
+
+    def work() -> int:
+        from crucible.commands import load
+        from crucible.judging.words import number
+
+        told = load.load(load.Wanted(folder, urls, rate, seconds, workers, seed), os.environ)
+        named = ", ".join(f"{count:,} {name}" for name, count in sorted(told.outcomes.items()))
+        click.echo(f"{told.sent:,} requests: {named}; {told.unanswered:,} had no answer")
+        for share, ms in told.answered_ms.items():
+            click.echo(f"  {share:g} % were answered within {number(ms)} ms")
+        late = f"sent {number(told.late_ms)} ms late (99th percentile)"
+        click.echo(late + (": more workers, or another machine, would say more" if told.late_ms > load.LATE_MS else ""))
+        return 0
+
+    leave(work)
 
 
 @click.command("show", short_help="Read the reference designs, once you have passed.")

@@ -12,7 +12,7 @@ import click
 
 from crucible import __version__
 from crucible.cli.authors import author_group, verify_command
-from crucible.cli.learners import show_command, watch_command
+from crucible.cli.learners import load_command, show_command, watch_command
 from crucible.cli.leaving import FOLDER, explained, leave
 from crucible.cli.organisers import collect_command, verify_result_command
 from crucible.cli.servers import services_group
@@ -162,28 +162,28 @@ def compare_command(
 
 @main.command("up", short_help="Start services and solution for work by hand.")
 @click.argument("folder", metavar="[DIR]", type=FOLDER, default=".")
-def up_command(folder: Path) -> None:
-    """Start the services and the solution in DIR for work by hand, print their URLs, and wait for Ctrl-C."""
+@click.option("--port", type=click.IntRange(0, 65_000), default=0, metavar="PORT",
+              help="Where the first replica answers, and the others next to it. Default: free ports.")  # fmt: skip
+@click.option("--logs", is_flag=True, help="Show what the processes print.")
+def up_command(folder: Path, port: int, logs: bool) -> None:
+    """Start the services and the solution in DIR for work by hand, print their URLs and a request for each route, build
+    and start again at every save, and wait for Ctrl-C.
+    """
 
     def work() -> int:
         from rich.console import Console
 
         from crucible.commands import up
 
-        return up.up(folder, dict(os.environ), Console(highlight=False))
+        return up.up(up.Wanted(folder, port, logs), dict(os.environ), Console(highlight=False))
 
     leave(work)
 
 
 for command in (
-    watch_command,
-    show_command,
-    verify_command,
-    author_group,
-    collect_command,
-    verify_result_command,
+    watch_command, show_command, load_command, verify_command, author_group, collect_command, verify_result_command,
     services_group,
-):
+):  # fmt: skip
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ def render(challenge: Challenge, *, lang: str = "python", action: str = ACTION) 
         "manifest": manifest,
         "images": images_for(manifest.services, manifest.durable),
         "starter": yamlfile.read(starter / _STARTER, Starter, fault=Fault.AUTHOR),
+        "action": action,
         "uses": _uses(action, pinned=_is_pinned(action)),
         "minutes": minutes(challenge),
     }

@@ -52,7 +52,7 @@ class Watch:
         self.running: subprocess.Popen[bytes] | None = None
         self._next: list[tuple[str, ...]] = []
         """Options of the grades that are still to come."""
-        self._seen = _state(wanted.folder)
+        self._seen = state_of(wanted.folder)
         self.over = False
         """Whether somebody has quit."""
 
@@ -94,13 +94,13 @@ class Watch:
         return [("--failed",)] if failed else []
 
     def _changed(self) -> bool:
-        now = _state(self.wanted.folder)
+        now = state_of(self.wanted.folder)
         if now == self._seen:
             return False
         while True:
             self._seen = now
             select.select([], [], [], SETTLE_S)
-            if (now := _state(self.wanted.folder)) == self._seen:
+            if (now := state_of(self.wanted.folder)) == self._seen:
                 return True
 
     def _start(self, options: Sequence[str]) -> None:
@@ -148,7 +148,7 @@ class Watch:
         self.over = True
 
 
-def _state(folder: Path) -> frozenset[tuple[str, int, int]]:
+def state_of(folder: Path) -> frozenset[tuple[str, int, int]]:
     """What tells that a file was saved, of all that a grade would look at."""
     found = set()
     with contextlib.suppress(OSError):  # something may be removed meanwhile, and is seen to be gone the next time

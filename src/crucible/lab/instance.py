@@ -46,13 +46,13 @@ class Place:
 class Running:
     """A process of the solution, through all its starts."""
 
-    def __init__(self, instance: Instance, tree: Path, place: Place) -> None:
-        """`tree`: what was built."""
+    def __init__(self, instance: Instance, tree: Path, place: Place, port: int = 0) -> None:
+        """`tree`: what was built; `port`: where it answers, if it does: a free one, where none is given."""
         self.instance = instance
-        self.port = free_port() if instance.answers_http else 0
+        self.port = (port or free_port()) if instance.answers_http else 0
         self.host = "127.0.0.1"
         self.log = place.log
-        self._tree = tree
+        self.tree = tree
         self._place = place
         self._child: Child | None = None
         self._death_told = False
@@ -86,7 +86,7 @@ class Running:
         folder, confined = self._place.folder, self._place.confined
         shutil.rmtree(folder, ignore_errors=True)
         home, scratch = folder / "app", folder / "tmp"
-        working_copy(self._tree, home)
+        working_copy(self.tree, home)
         scratch.mkdir()
         hand_over(folder, confined)
         folder.chmod(0o700)  # the other instances are other users

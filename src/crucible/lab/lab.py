@@ -58,6 +58,8 @@ class RunningLab:
             self.instances, self.tally.accounts, lambda: self.isolation.crowded(), self.now_ns
         )  # fmt: skip
         self.sink = SinkServer(plan.seed, self.now_ns) if plan.solution.manifest.sink else None
+        self.first_port = 0
+        """Of those that answer HTTP, one after the other; free ones, where it is 0."""
         self.given_up = ""
         """Why nothing further is to be tried; empty while it is."""
         self._kept = 0
@@ -136,7 +138,17 @@ class RunningLab:
                 self.folder / "work" / instance.name, self.logs / f"{instance.name}.log", env,
                 self.isolation.confine(instance.name),
             )  # fmt: skip
-            self.instances[instance.name] = Running(instance, tree, place)
+            port = self.first_port + instance.index if self.first_port else 0
+            self.instances[instance.name] = Running(instance, tree, place, port)
+        await self.start(list(self.instances.values()), most=FIRST_STARTS)
+
+    async def rebuild(self) -> None:
+        """Build again, and start every instance from what was built. Raises a CrucibleError where it does not build or
+        come up; then the earlier ones go on, or nothing does."""
+        tree = await self._build()
+        for running in self.instances.values():
+            await asyncio.to_thread(running.kill)
+            running.tree = tree
         await self.start(list(self.instances.values()), most=FIRST_STARTS)
 
     async def start(self, instances: list[Running], most: float = math.inf) -> None:

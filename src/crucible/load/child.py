@@ -57,8 +57,8 @@ class Generator:
             case {"do": "pace", "port": port}:
                 self._user.keep_pace(port)
                 return {}
-            case {"do": "prepare", "blocks": blocks}:
-                self._prepared = self._user.put_in_place([tuple(block) for block in blocks])
+            case {"do": "prepare", "blocks": blocks, "part": part, "parts": parts}:
+                self._prepared = self._user.put_in_place([tuple(block) for block in blocks], part, parts)
                 return {}
             case {"do": "send", "index": index}:
                 return self._user.block(self._prepared[index]).as_json()

@@ -108,7 +108,8 @@ class OpenModelUser(User):
         before: list[Send] = []
         for rate, seconds, seed in blocks:
             due = arrivals(rate, seconds, seed, part=part, parts=parts)
-            first, sends = self.prepare(Random(f"load/{seed}"), rate, len(self._replicas), len(due))
+            own = seed if parts == 1 else f"{seed}/{part}"  # each worker asks for things of its own
+            first, sends = self.prepare(Random(f"load/{own}"), rate, len(self._replicas), len(due))
             before += first
             prepared.append(
                 Prepared(seconds, due, sends, [encoded(send) if isinstance(send, Send) else b"" for send in sends])

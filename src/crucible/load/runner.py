@@ -80,9 +80,11 @@ class Load:
                 where="crucible/load/pacer.py", fix="see logs/pacer.log", fault=Fault.CRUCIBLE,
             ) from error  # fmt: skip
 
-    async def prepare(self, blocks: Sequence[tuple[float, float, str]]) -> None:
-        """Compute blocks of (requests per second, seconds, seed), and put in place what they need."""
-        await self._ask(SETTING_UP_S, do="prepare", blocks=[list(block) for block in blocks])
+    async def prepare(self, blocks: Sequence[tuple[float, float, str]], part: int = 0, parts: int = 1) -> None:
+        """Compute blocks of (requests per second, seconds, seed), or of so many processes' shares of them that `part`,
+        and put in place what they need."""
+        shown = [list(block) for block in blocks]
+        await self._ask(SETTING_UP_S, do="prepare", blocks=shown, part=part, parts=parts)
         self._seconds = [seconds for _, seconds, _ in blocks]
 
     async def send(self, index: int) -> Sent:

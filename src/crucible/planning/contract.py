@@ -1,6 +1,8 @@
 """`template/openapi.yaml` -> the routes that a starter answers."""
 
+import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from keyword import iskeyword
@@ -32,11 +34,23 @@ class Route:
     """A function's: `put_limit`, from the operation's id, or from the method and the path where it has none."""
     body: str
     """What a request holds, in a few words: `{"limit": …}`, or `text/csv`; empty where it holds nothing."""
+    example: str = ""
+    """A body as the contract shows one; empty where it shows none."""
+    headers: tuple[str, ...] = ()
+    """That a request must have, besides those of its body."""
 
     @property
     def line(self) -> str:
         """Such as `PUT /v1/limits/{key}`."""
         return f"{self.method} {self.path}"
+
+    def curl(self, url: str) -> str:
+        """A command that sends such a request to a server at `url`."""
+        words = ["curl", "-i", "-X", self.method, url + _PARAMETER.sub("1", self.path)]
+        words += [word for name in self.headers for word in ("-H", f"{name}: 1")]
+        if body := self.example or self.body:
+            words += ["-H", "Content-Type: application/json", "-d", body]
+        return shlex.join(words)
 
     @property
     def template(self) -> str:
@@ -63,7 +77,10 @@ def read_routes(challenge: Path) -> tuple[Route, ...]:
     path = challenge / "template" / FILE
     contract = yamlfile.read(path, _Contract, fault=Fault.AUTHOR)
     return tuple(
-        Route(method.upper(), place, _name(operation or {}, method, place), _body(operation or {}, contract, path))
+        Route(
+            method.upper(), place, _name(operation or {}, method, place), _body(operation or {}, contract, path),
+            _example(operation or {}, contract, path), _headers(operation or {}, contract, path),
+        )
         for place, operations in contract.paths.items() if place != HEALTH
         for method, operation in operations.items() if method in _METHODS
     )  # fmt: skip
@@ -81,6 +98,17 @@ def _body(operation: Mapping[str, Any], contract: _Contract, path: Path) -> str:
         _shown(described.get("schema", {}), contract, path) if media == "application/json" else media
         for media, described in content.items()
     )
+
+
+def _example(operation: Mapping[str, Any], contract: _Contract, path: Path) -> str:
+    content = _resolved(operation.get("requestBody", {}), contract, path).get("content", {})
+    shown = content.get("application/json", {}).get("example")
+    return json.dumps(shown, default=str) if shown is not None else ""
+
+
+def _headers(operation: Mapping[str, Any], contract: _Contract, path: Path) -> tuple[str, ...]:
+    found = [_resolved(it, contract, path) for it in operation.get("parameters", [])]
+    return tuple(str(it.get("name")) for it in found if it.get("in") == "header" and it.get("required"))
 
 
 def _shown(schema: Mapping[str, Any], contract: _Contract, path: Path) -> str:
