@@ -1,6 +1,7 @@
 """Where results may be written, and how a grade is interrupted while it runs."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -129,3 +130,18 @@ def test_what_kept_a_solution_from_being_graded_is_pointed_at_among_results_only
     assert (tmp_path / "results" / "annotations.json").is_file()
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["thesis.md"]
     assert not (tmp_path / "absent").exists()
+
+
+def test_an_interruption_is_heard_after_a_group_of_tasks_has_failed() -> None:
+    async def fails() -> None:
+        raise ValueError
+
+    async def work() -> None:
+        with contextlib.suppress(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fails())
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(10)
+
+    with pytest.raises(InterruptedGradeError):
+        interruptible(work())

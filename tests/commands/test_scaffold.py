@@ -97,7 +97,8 @@ def test_a_container_to_work_in_has_the_services_in_its_environment(repository: 
     composed = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
     assert described["dockerComposeFile"] == ["../compose.yaml", "compose.yaml"]
     assert described["postCreateCommand"]["solution"] == read_solution(repository, {}).build
-    assert described["postCreateCommand"]["crucible"].endswith(f"git+https://github.com/{ACTION}")
+    install = described["postCreateCommand"]["crucible"]
+    assert re.search(r" install git\+https://github\.com/[\w.-]+/crucible@\S+$", install)
     workspace = composed[described["service"]]
     assert workspace["volumes"] == [".:/workspace:cached"], "paths are reckoned from the first of the compose files"
     assert set(workspace["depends_on"]) == {"postgres", "redis"}

@@ -29,7 +29,6 @@ class Screen:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        self.lines += [""]
         for line in self._process.stdout:
             self.lines.append(line.rstrip())
 
@@ -49,7 +48,8 @@ def up(folder: Path, *arguments: str) -> Iterator[Screen]:
             yield Screen(process)
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=WITHIN_S)
+            _, said = process.communicate(timeout=WITHIN_S)
+        assert said == ""
         assert left_behind(base) == []
 
 

@@ -326,7 +326,7 @@ def test_a_log_keeps_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     log = tmp_path / "log"
     log.write_bytes(b"a" * 600 + b"b" * 600)
     logs.cut(log)
-    assert log.read_bytes() == b"a" * 500
+    assert log.read_bytes() == b"a" * 500 + logs.CUT
     logs.cut(tmp_path / "none")
-    assert logs.tail(log, 3) == "aaa"
+    assert logs.tail(log).startswith("aaa")
     assert logs.tail(tmp_path / "none") == ""

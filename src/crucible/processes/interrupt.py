@@ -20,10 +20,14 @@ def interruptible(work: Coroutine[None, None, T]) -> T:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         loop = runner.get_loop()
-        task = loop.create_task(work)
+        task, told = loop.create_task(work), False
 
         def once() -> None:
-            if not task.cancelling():  # a second one would cancel the clean-up
+            # A second one would cancel the clean-up. `task.cancelling()` does not tell: a failed group of tasks leaves it
+            # raised before Python 3.13.
+            nonlocal told
+            if not told:
+                told = True
                 task.cancel()
 
         before = {number: signal.getsignal(number) for number in ENDING}

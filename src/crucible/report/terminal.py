@@ -20,7 +20,7 @@ from crucible.report.tables import cell, columns, heading
 from crucible.report.text import plain
 
 MOST_SAID, MOST_HEADLINE = 400, 240
-MOST_DETAILS, MOST_MISHAPS = 1, 3
+MOST_DETAILS, MOST_MISHAPS, MOST_NOTES = 1, 3, 2
 _MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "not_run": "–", "error": "!"}
 _STYLES = {
     "pass": "green", "fail": "bold red", "inconclusive": "yellow", "not_run": "dim", "error": "magenta",
@@ -55,6 +55,8 @@ def render_terminal(graded: Graded, console: Console, told: Mapping[str, CheckRe
     _businesses(graded, console)
     _predictions(verdict, graded.manifest, console)
     console.print()
+    for note in evidence.notes[:MOST_NOTES]:
+        console.print(Text(plain(f"note: {note}")), no_wrap=True, overflow="ellipsis")
     console.print(Text(plain(verdict.headline, MOST_HEADLINE), style=_STYLES[verdict.outcome]))
     if verdict.outcome is GradeOutcome.ERROR:
         console.print(Text("The grader or its suite is broken, not your solution: nothing here is charged to you."))
