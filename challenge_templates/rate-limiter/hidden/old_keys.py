@@ -77,14 +77,14 @@ def long_key(rng: Random) -> str:
     return (fresh(rng, ONCE) * 6)[:128]
 
 
-async def set_once(lab: Lab, keys: Sequence[str], within_s: float) -> list[str]:
-    """The keys whose limit was taken everywhere."""
+async def set_once(lab: Lab, keys: Sequence[str], within_s: float, batches: int) -> list[str]:
+    """The keys whose limit was taken everywhere; in three times as long, where so many batches would be too small."""
     places = lab.replicas[:1] if lab.services else lab.replicas
     puts = [limit(place, key, 5, ONCE_MS, ONCE) for key in keys for place in places]
     if len(places) == 1:  # any replica may be told
         puts = [limit(in_turn(lab, i), key, 5, ONCE_MS, ONCE) for i, key in enumerate(keys)]
     told: dict[str, int] = {}
-    for op in await at_half_pace(lab, puts, within_s=within_s, fewest=2 * FEWEST):
+    for op in await at_half_pace(lab, puts, within_s=within_s, fewest=batches * FEWEST * len(places)):
         key = op.request.path.rsplit("/", 1)[1]
         told[key] = told.get(key, 0) + taken(op)
     return [key for key in keys if told.get(key) == len(places)]
@@ -112,7 +112,7 @@ async def old_keys(lab: Lab, rng: Random) -> None:
         await weigh_one_batch(lab, rng)
         return
     await put_limit(lab, limit(lab.replicas[0], busy, 5, LONG_MS, batch("busy")))
-    keys = await set_once(lab, [long_key(rng) for _ in range(2 * most)], within_s)
+    keys = await set_once(lab, [long_key(rng) for _ in range(2 * most)], within_s, batches=2)
     await lab.sleep(1.0)
     weighed = {BEFORE: await weigh(lab, BEFORE)}
     size = await use_once(lab, "first", keys[: len(keys) // 2], within_s)
@@ -134,7 +134,7 @@ async def old_keys(lab: Lab, rng: Random) -> None:
 async def weigh_one_batch(lab: Lab, rng: Random) -> None:
     """Nothing is waited for, so there is time for a batch that is large enough to be weighed."""
     most = max(MOST[lab.mode], FEWEST_TO_WEIGH)
-    keys = await set_once(lab, [long_key(rng) for _ in range(most)], BATCH_S["full"])
+    keys = await set_once(lab, [long_key(rng) for _ in range(most)], BATCH_S["full"], batches=1)
     await lab.sleep(1.0)
     await weigh(lab, BEFORE)
     await use_once(lab, "first", keys, BATCH_S["full"])
@@ -143,8 +143,9 @@ async def weigh_one_batch(lab: Lab, rng: Random) -> None:
 
 async def look_again(lab: Lab, rng: Random, busy: str, forgotten_s: float) -> None:
     """Further batches, until enough of them agree of each subject, in what it holds when they have been forgotten."""
-    keys = await set_once(lab, [long_key(rng) for _ in range(len(FURTHER) * MOST_AGAIN)], len(FURTHER) * AGAIN_S)
-    size, spell_s = len(keys) // len(FURTHER), max(forgotten_s, 2 * AGAIN_S)
+    number = len(FURTHER)
+    keys = await set_once(lab, [long_key(rng) for _ in range(number * MOST_AGAIN)], number * AGAIN_S, batches=number)
+    size, spell_s = len(keys) // number, max(forgotten_s, 2 * AGAIN_S)
     note(lab, Larger(size))
     idle = [check(in_turn(lab, i), busy, batch("busy")) for i in range(2 * size)]
     warming = at_half_pace(lab, idle * 3, within_s=spell_s)

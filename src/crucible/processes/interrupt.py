@@ -23,7 +23,7 @@ def interruptible(work: Coroutine[None, None, T]) -> T:
         task, told = loop.create_task(work), False
 
         def once() -> None:
-            # A second one would cancel the clean-up. `task.cancelling()` does not tell: a failed group of tasks leaves it
+            # A second one would cancel the clean-up. `task.cancelling()` does not tell: a failed group leaves it
             # raised before Python 3.13.
             nonlocal told
             if not told:
