@@ -48,6 +48,7 @@ def load_command(
 
     def work() -> int:
         from crucible.commands import load
+        from crucible.judging.blocks import MOST_LAG_MS
         from crucible.judging.words import number
 
         told = load.load(load.Wanted(folder, urls, rate, seconds, workers, seed), os.environ)
@@ -56,7 +57,7 @@ def load_command(
         for share, ms in told.answered_ms.items():
             click.echo(f"  {share:g} % were answered within {number(ms)} ms")
         late = f"sent {number(told.late_ms)} ms late (99th percentile)"
-        click.echo(late + (": more workers, or another machine, would say more" if told.late_ms > load.LATE_MS else ""))
+        click.echo(late + (": more workers, or another machine, would say more" if told.late_ms > MOST_LAG_MS else ""))
         return 0
 
     leave(work)

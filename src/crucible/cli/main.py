@@ -73,7 +73,7 @@ def grade_command(
                 )
             wanted = grade.Wanted(
                 folder=whole,
-                output=output or (Path() if overlay else folder) / ".crucible",
+                output=output or (Path() if overlay else folder) / results.FOLDER,
                 seed=secrets.randbits(32) if seed is None else seed,
                 mode="full" if mode == "full" else "quick",
                 checks=checks,

@@ -55,8 +55,7 @@ def failed(wanted: Wanted) -> Wanted:
     """What came out otherwise than as a pass when the folder was graded last, again, with the seed and for the profile
     of that grade. Raises a CrucibleError where there is nothing of the kind."""
     verdict = results.last(wanted.output)
-    checks = verdict.checks if verdict is not None else ()
-    ids = [check.id for check in checks if check.finding.outcome in results.UNSETTLED]
+    ids = [check.id for check in verdict.checks if check.unsettled] if verdict is not None else []
     if verdict is None or not ids:
         what = "no grade has been kept there" if verdict is None else "nothing failed in the last grade"
         raise CrucibleError(what, where=str(wanted.output), fix="grade without --failed", fault=Fault.LEARNER)

@@ -1,7 +1,6 @@
 """A challenge's load, aimed at any deployment: what it was answered, and how soon."""
 
 import asyncio
-import math
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,13 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from crucible.errors import CrucibleError, Fault
-from crucible.evidence import Counts
+from crucible.judging import blocks
 from crucible.load.runner import Load, Sent
 from crucible.planning.solution import read_solution
 from crucible.processes.interrupt import interruptible
 
-LATE_MS = 5.0
-"""What is sent later than that says more of this machine than of the deployment."""
 SHARES = (50, 90, 99, 99.9, 100)
 
 
@@ -87,30 +84,12 @@ def told(sent: Sequence[Sent]) -> Told:
     for one in sent:
         outcomes.update(one.outcomes)
     answered, unanswered, late = (
-        _merged([getattr(one, name) for one in sent]) for name in ("latency_us", "unanswered_us", "lag_us")
+        blocks.merged(*(getattr(one, name) for one in sent)) for name in ("latency_us", "unanswered_us", "lag_us")
     )
     return Told(
         sum(outcomes.values()),
         dict(outcomes),
-        {share: percentile(answered, share) / 1000 for share in SHARES} if answered else {},
-        unanswered.total(),
-        percentile(late, 99) / 1000 if late else 0.0,
+        {share: blocks.percentile(answered, share) / 1000 for share in SHARES} if answered else {},
+        sum(count for _, count in unanswered),
+        blocks.percentile(late, 99) / 1000,
     )
-
-
-def percentile(values: Counter[int], share: float) -> int:
-    """The least value that so many per cent of all do not exceed (nearest rank)."""
-    wanted, seen = max(1, math.ceil(share / 100 * values.total())), 0
-    for value in sorted(values):
-        seen += values[value]
-        if seen >= wanted:
-            return value
-    raise ValueError("no values")
-
-
-def _merged(every: Sequence[Counts]) -> Counter[int]:
-    found: Counter[int] = Counter()
-    for counts in every:
-        for value, number in counts:
-            found[value] += number
-    return found

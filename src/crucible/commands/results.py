@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 from crucible import evidence, report
-from crucible.check import Outcome
 from crucible.errors import CrucibleError, Fault
 from crucible.judging import verdict
 from crucible.judging.graded import Graded
@@ -15,8 +14,6 @@ from crucible.report import pointers
 POINTERS, REPORT, IGNORED = "annotations.json", "report.html", b"*\n"
 FOLDER = ".crucible"
 """Where results are kept, in the folder of the solution."""
-UNSETTLED = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.ERROR)
-"""What is worth another grade."""
 WRITTEN = (
     ".gitignore", "evidence.json", "summary.md", REPORT, POINTERS, "result.json", "comparison.json",
     "comparison.md",

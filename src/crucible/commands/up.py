@@ -8,11 +8,12 @@ from pathlib import Path
 from rich.console import Console
 
 from crucible.check import Suite
-from crucible.commands.watch import state_of
+from crucible.commands import results
 from crucible.errors import CrucibleError
 from crucible.lab import leftovers
 from crucible.lab.lab import RunningLab, open_lab
 from crucible.lab.logs import tail
+from crucible.lab.workspace import state_of
 from crucible.planning.contract import read_routes
 from crucible.planning.plan import Plan, make_plan
 from crucible.planning.solution import read_solution
@@ -53,7 +54,7 @@ async def _serve(plan: Plan, wanted: Wanted, environ: Mapping[str, str], console
     def say(text: str) -> None:
         console.print(text, markup=False, soft_wrap=True)
 
-    async with open_lab(plan, wanted.folder / ".crucible" / "logs", environ) as lab:
+    async with open_lab(plan, wanted.folder / results.FOLDER / "logs", environ) as lab:
         say("starting …")
         lab.first_port = wanted.port
         await lab.boot()

@@ -22,7 +22,7 @@ from rich.console import Console
 from crucible.commands import results
 from crucible.errors import CrucibleError
 from crucible.lab.logs import tail
-from crucible.lab.workspace import files_of
+from crucible.lab.workspace import state_of
 from crucible.planning.solution import read_solution
 
 LOOK_S = 0.25
@@ -90,7 +90,7 @@ class Watch:
         if self.wanted.checks:
             return [tuple(word for name in self.wanted.checks for word in ("--check", name))]
         last = results.last(self.wanted.folder / results.FOLDER)
-        failed = last is not None and any(check.finding.outcome in results.UNSETTLED for check in last.checks)
+        failed = last is not None and any(check.unsettled for check in last.checks)
         return [("--failed",)] if failed else []
 
     def _changed(self) -> bool:
@@ -146,16 +146,6 @@ class Watch:
 
     def _quit(self) -> None:
         self.over = True
-
-
-def state_of(folder: Path) -> frozenset[tuple[str, int, int]]:
-    """What tells that a file was saved, of all that a grade would look at."""
-    found = set()
-    with contextlib.suppress(OSError):  # something may be removed meanwhile, and is seen to be gone the next time
-        for path in files_of(folder):
-            about = (folder / path).lstat()
-            found.add((str(path), about.st_mtime_ns, about.st_size))
-    return frozenset(found)
 
 
 @contextlib.contextmanager

@@ -158,8 +158,8 @@ def _pooled(good: Sequence[LoadBlock]) -> LoadBlock:
     return replace(
         good[-1],
         outcomes=added(it.outcomes for it in good),
-        latency_us=_merged(*(it.latency_us for it in good)),
-        unanswered_us=_merged(*(it.unanswered_us for it in good)),
+        latency_us=merged(*(it.latency_us for it in good)),
+        unanswered_us=merged(*(it.unanswered_us for it in good)),
         process_cpu_s=added(it.process_cpu_s for it in good),
         service_cpu_s=added(it.service_cpu_s for it in good),
         round_trips=added(it.round_trips for it in good),
@@ -188,8 +188,8 @@ def unanswered(block: LoadBlock) -> float:
 def latency_ms(block: LoadBlock, share: float) -> tuple[float, float]:
     """The least and the most that a percentile of the latency can be called, in ms: requests without an answer count as
     long as they took, or as the time-out. Where many have none, only the latter is fair to the callers."""
-    at_best = _merged(block.latency_us, block.unanswered_us)
-    at_worst = _merged(block.latency_us, ((max(block.timeout_us, _longest(block)), block.unanswered),))
+    at_best = merged(block.latency_us, block.unanswered_us)
+    at_worst = merged(block.latency_us, ((max(block.timeout_us, _longest(block)), block.unanswered),))
     high = percentile(at_worst, share) / 1000
     return (high if unanswered(block) > MOST_UNANSWERED else min(high, percentile(at_best, share) / 1000), high)
 
@@ -239,7 +239,8 @@ def _each(good: Sequence[LoadBlock], axis: str, values: Sequence[float]) -> Meas
     return Measure(axis, median(values), min(values), max(values), sum(block.answered for block in good))
 
 
-def _merged(*many: Counts) -> Counts:
+def merged(*many: Counts) -> Counts:
+    """Several histograms as one, in the order of the values; a value may stand in it more than once."""
     return tuple(sorted(chain(*many)))
 
 

@@ -69,24 +69,22 @@ def judge(evidence: Evidence, manifest: Manifest, suite: Suite, prices: Prices) 
 def settled(evidence: Evidence, manifest: Manifest, suite: Suite, told: Collection[str] = ()) -> list[CheckResult]:
     """Of a run that goes on: the checks, but for those that were `told` already, all of whose scenarios have been seen.
     What is seen later may still tell against them, so the verdict goes by everything."""
+    if contact.missed(evidence) is not None:
+        return []
     part = evidence.own
     recorded = {recording.scenario for recording in part.recordings}
     due = {check.id: set(findings.due_scenarios(check, suite, evidence.mode)) for check in suite.checks}
-    ready = [it for it in suite.checks if it.id in part.checks and it.id not in told and due[it.id]]
-    ready = [check for check in ready if due[check.id] <= recorded]
-    if contact.missed(evidence) is not None:
-        return []
-    axes = [axis.id for axis in manifest.axes]
-    found = [(check, findings.find(check, suite, evidence, part)) for check in ready]
-    return [_result(check, findings.on_axes(check, finding, axes), evidence.declares) for check, finding in found]
+    wanted = [it for it in suite.checks if it.id in part.checks and it.id not in told and due[it.id]]
+    return [_judged(check, evidence, manifest, suite, part) for check in wanted if due[check.id] <= recorded]
+
+
+def _judged(check: Check, evidence: Evidence, manifest: Manifest, suite: Suite, part: Part) -> CheckResult:
+    finding = findings.find(check, suite, evidence, part)
+    return _result(check, findings.on_axes(check, finding, [axis.id for axis in manifest.axes]), evidence.declares)
 
 
 def _checks(case: _Case, part: Part) -> tuple[CheckResult, ...]:
-    axes = [axis.id for axis in case.manifest.axes]
-    found = [(check, findings.find(check, case.suite, case.evidence, part)) for check in case.suite.checks]
-    return tuple(
-        _result(check, findings.on_axes(check, finding, axes), case.evidence.declares) for check, finding in found
-    )
+    return tuple(_judged(check, case.evidence, case.manifest, case.suite, part) for check in case.suite.checks)
 
 
 def _profiles(case: _Case, checks: Sequence[CheckResult]) -> tuple[_Judged, ...]:

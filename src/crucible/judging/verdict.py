@@ -58,6 +58,11 @@ class CheckResult:
         return self.finding.outcome is Outcome.FAIL
 
     @property
+    def unsettled(self) -> bool:
+        """Whether it is worth explaining, and another grade."""
+        return self.finding.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.ERROR)
+
+    @property
     def question(self) -> str:
         """What the learner is asked: the finding's own question, else the check's."""
         return self.finding.question or self.hint

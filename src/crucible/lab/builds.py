@@ -116,24 +116,28 @@ async def _run(command: str, recipe: Recipe, tree: Path, env: dict[str, str]) ->
         command = f"python3 -m venv .venv && hash -r && {{ {command}\n}}"
     log.write_text(f"$ {command}\n", encoding="utf-8", errors="replace")
     child = Child.start(["/bin/sh", "-c", command], cwd=tree, log=log, env=env, confined=recipe.builder)
-    said, size = time.monotonic(), 0
-    end = said + recipe.deadline_s
+    now = said = time.monotonic()
+    end, size = now + recipe.deadline_s, 0
     try:
-        while child.returncode is None and (now := time.monotonic()) < end and now < said + SILENT_S:
+        while child.returncode is None and now < min(end, said + SILENT_S):
             cut(log)
             if (written := log.stat().st_size) != size:
                 said, size = now, written
             await asyncio.sleep(0.02)
+            now = time.monotonic()
         if (status := child.returncode) == 0:
             return
     finally:
         child.kill()
         cut(log)
-    slow = f"the build did not end within {recipe.deadline_s:g} s"
-    if time.monotonic() >= said + SILENT_S:
-        slow = f"the build printed nothing for {SILENT_S / 60:.0f} minutes"
+    if status is not None:
+        what = f"the build ended with status {status}"
+    elif now >= end:
+        what = f"the build did not end within {recipe.deadline_s:g} s"
+    else:
+        what = f"the build printed nothing for {SILENT_S / 60:.0f} minutes"
     raise CrucibleError(
-        slow if status is None else f"the build ended with status {status}",
+        what,
         where=f"`build: {command}`",
         fix="run the command in a fresh copy of your repository; the whole log is logs/build.log",
         fault=Fault.LEARNER,

@@ -44,7 +44,7 @@ def with_project(env: Mapping[str, str], folder: Path) -> dict[str, str]:
     """`env`, in which programs that a project has of its own come first, and its package managers keep to its folder:
     a project is built and started as its community writes it, whether or not the system's Python may be written to."""
     own = [str(folder / ".venv" / "bin"), str(folder / "node_modules" / ".bin")]
-    kept = {"POETRY_VIRTUALENVS_IN_PROJECT": "true", "BUNDLE_PATH": str(Path("vendor") / "bundle")}
+    kept = {"POETRY_VIRTUALENVS_IN_PROJECT": "true", "BUNDLE_PATH": "vendor/bundle"}
     return {**kept, **env, "PATH": ":".join([*own, env["PATH"]])}
 
 

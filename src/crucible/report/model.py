@@ -75,8 +75,7 @@ def left_out(verdict: Verdict) -> tuple[str, ...]:
 
 def details(verdict: Verdict) -> tuple[Detail, ...]:
     """The checks that failed, broke or came to no conclusion; what another one explains comes last."""
-    explained = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.ERROR)
-    found = [check for check in causes_first(verdict.checks) if check.finding.outcome in explained][:MOST_DETAILS]
+    found = [check for check in causes_first(verdict.checks) if check.unsettled][:MOST_DETAILS]
     return tuple(
         Detail(
             check.name if check.gate else f"{check.name} (a measure, no gate)",
@@ -135,8 +134,7 @@ def timeline(ops: Sequence[Op]) -> tuple[TimelineStep, ...]:
 
 def replay(verdict: Verdict) -> str:
     """The command that repeats what failed, or everything."""
-    failed = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.ERROR)
-    ids = [check.id for check in verdict.checks if check.finding.outcome in failed][:MOST_ROWS]
+    ids = [check.id for check in verdict.checks if check.unsettled][:MOST_ROWS]
     command = ["crucible", "grade", *(word for name in ids for word in ("--check", name)), "--seed", str(verdict.seed)]
     if verdict.profile_chosen:
         command += ["--profile", verdict.profile]
