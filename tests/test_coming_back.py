@@ -160,3 +160,13 @@ def test_nothing_runs_once_a_scenario_has_given_up_and_the_grade_does_not_pass(f
     ]  # fmt: skip
     assert verdict.outcome is GradeOutcome.INCONCLUSIVE
     assert "nothing ever arrived" in verdict.headline
+
+
+async def remembers(lab: Lab, rng: Random) -> None:
+    lab.note("before", [op.name for op in lab.recorded("contact")])
+    lab.note("never ran", len(lab.recorded("latest")))
+
+
+def test_a_scenario_sees_what_an_earlier_one_asked(folder: Path) -> None:
+    evidence, _ = graded(folder, SERVER + START, CONTACT, Scenario("remembers", "fault", remembers, 10, 1))
+    assert the(evidence, "remembers").facts == {"before": ["put"], "never ran": 0}

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from support.evidence_builder import EVIDENCE, block, changed, full, op, recording
 
 from crucible.errors import CrucibleError, Fault
-from crucible.evidence import Evidence, FaultEvent, Problem, from_json, json_schema, to_json
+from crucible.evidence import Attempt, Beside, Evidence, FaultEvent, Problem, from_json, json_schema, to_json
 from crucible.lab.untrusted import DEEPEST, can_be_kept, parse
 
 JSON = st.recursive(
@@ -86,7 +86,8 @@ def test_no_reply_breaks_the_evidence(tmp_path: Path, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("body", "kept"),
     [
-        (b'"\\ud800"', None),
+        (b'"\\ud800"', "\ufffd"),
+        (b'{"\\udfff": ["a\\ud800b"]}', {"\ufffd": ["a\ufffdb"]}),
         (b"1e400", None),
         (b"NaN", None),
         (b"1" * 40, int("1" * 40)),
@@ -157,3 +158,15 @@ def test_evidence_of_an_earlier_version_has_the_fields_of_its_first_part_as_its_
         del other[name]
     (tmp_path / "evidence.json").write_text(json.dumps({**said, **own, "parts": [other]}))
     assert from_json(tmp_path / "evidence.json") == run
+
+
+def test_a_judge_gets_the_calls_of_the_labs_that_its_scenarios_ran_in() -> None:
+    def attempts(*moments: int) -> tuple[Attempt, ...]:
+        return tuple(Attempt(n, "/sms/send", "k", None, at, 200, True, "", at) for n, at in enumerate(moments))
+
+    alone = changed(EVIDENCE, attempts=attempts(1, 4)).own
+    assert alone.attempts_of(["race"]) == attempts(1, 4)
+    part = replace(alone, beside=Beside(("crash",), attempts(2, 3)))
+    assert part.attempts_of(["race"]) == attempts(1, 4)
+    assert part.attempts_of(["crash"]) == attempts(2, 3)
+    assert part.attempts_of(["race", "crash"]) == attempts(1, 2, 3, 4)

@@ -255,6 +255,24 @@ def test_a_solution_that_takes_memory_without_end_is_ended_and_named(tmp_path: P
     found = graded(write_solution(tmp_path / "s", program), "--check", "RL-13")
     assert found.done.code in (0, 1, 4), found.done.out + found.done.err
     assert found.events("out_of_memory") == {"web.0"}
-    said = f"of memory, and may hold {isolation.MEMORY_LIMIT >> 20:,} MiB: the grader ended it"
+    said = "of memory, and may hold 2,048 MiB: the grader ended it"
     assert said in found.summary
     assert said in " ".join(found.done.out.split())
+
+
+def test_a_challenge_says_how_much_memory_a_process_may_hold(tmp_path: Path) -> None:
+    challenge = shutil.copytree(SUITE / "rate-limiter", tmp_path / "rate-limiter")
+    with (challenge / "challenge.yaml").open("a") as manifest:
+        manifest.write("memory_mib: 128\n")
+    program = SERVER + (
+        "def configure(self, real=Handler.do_PUT):\n"
+        "    real(self)\n"
+        "    if os.environ['INSTANCE_ID'] == 'web.0':\n"
+        "        LOGS['grown'] = b'x' * (200 << 20)\n"
+        "Handler.do_PUT = configure\n" + START
+    )
+    found = graded(
+        write_solution(tmp_path / "s", program), "--check", "RL-13", CRUCIBLE_CHALLENGES=str(tmp_path)
+    )  # fmt: skip
+    assert found.events("out_of_memory") == {"web.0"}
+    assert "of memory, and may hold 128 MiB: the grader ended it" in found.summary

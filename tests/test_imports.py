@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "crucible"
 STDLIB = frozenset(sys.stdlib_module_names)
 FLOORS = (
-    "errors", "evidence", "check", "oracles", "authoring", "planning", "processes", "services", "lab", "judging",
-    "load", "run", "report", "schemas", "commands", "github", "cli",
+    "errors", "content", "evidence", "check", "oracles", "authoring", "planning", "processes", "services", "lab",
+    "judging", "load", "observing", "second", "run", "report", "schemas", "commands", "github", "cli",
 )  # fmt: skip
 """From the ground up: a module imports what is on its own floor or below."""
 RECORDS = {
@@ -22,7 +22,15 @@ RECORDS = {
 }  # fmt: skip
 FOR_TESTS = ("crucible.authoring.testing", "crucible.authoring.memory_lab")
 CLIENTS = {"psycopg": "postgres.py", "redis": "redis.py", "boto3": "s3.py", "pika": "rabbitmq.py"}
-EFFECTS = ("crucible.lab", "crucible.load", "crucible.run", "crucible.services", "crucible.commands.grade")
+EFFECTS = (
+    "crucible.lab",
+    "crucible.load",
+    "crucible.observing",
+    "crucible.second",
+    "crucible.run",
+    "crucible.services",
+    "crucible.commands.grade",
+)
 
 
 def modules(pattern: str) -> list[Path]:

@@ -2,20 +2,21 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.solutions import GOOD, temporary_folder, write_solution
+from support.solutions import GOOD, SERVER, START, temporary_folder, write_solution
 
-from crucible.check import Suite
+from crucible.check import Measure, Suite
 from crucible.evidence import Evidence
 from crucible.judging import blocks
 from crucible.judging.judge import judge
 from crucible.planning import challenges
 from crucible.planning.manifest import KNEE_P99_MS
-from crucible.planning.plan import LoadPlan, Plan, make_plan
+from crucible.planning.plan import LoadLimit, LoadPlan, Plan, make_plan
 from crucible.planning.prices import read_prices
 from crucible.planning.solution import read_solution
 from crucible.run import run
@@ -72,6 +73,22 @@ def test_blocks_say_what_was_offered_what_came_of_it_and_what_it_took(
     assert {recording.scenario for recording in evidence.own.recordings} == {"contact", "load"}
 
 
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("address", ["::1", "::"])
+def test_load_finds_who_listens_on_ipv6(folder: Path, address: str) -> None:
+    program = SERVER + "Server.address_family = socket.AF_INET6\n" + START.replace("127.0.0.1", address)
+    evidence = offered(folder, LoadPlan((50.0,), 1, 0.5, ramp=False), "import socket\n" + program)
+    assert sum(block.answered for block in evidence.own.load) > 10
+
+
 def test_a_ramp_ends_where_the_design_no_longer_keeps_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock that is held for 16 ms answers at most 62 requests per second on each of two replicas."""
     monkeypatch.setattr("crucible.load.offer.RAMP_S", 0.5)
@@ -103,6 +120,16 @@ def test_a_spoiled_block_is_repeated_and_then_nothing_is_said(folder: Path, monk
     assert judged.fit is not None
     assert not {"latency_p99_ms", "cpu_s_per_1000"} & {measure.axis for measure in judged.positions}
     assert "6 of 6 blocks of load were spoiled" in str(blocks.why_none(evidence.own.load, 50))
+
+
+@pytest.mark.parametrize(("at_most", "sent"), [(2.0, 8), (4.0, 3), (0.5, 3)])
+def test_more_blocks_are_sent_where_a_limit_lies_between_those_that_were(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, at_most: float, sent: int
+) -> None:
+    monkeypatch.setattr(blocks, "spoiled", lambda **_: None)
+    monkeypatch.setattr(blocks, "measures", lambda load, rate: (Measure("latency_p99_ms", 2, 1, 3, 90),))
+    limits = (LoadLimit(50.0, "latency_p99_ms", at_most), LoadLimit(60.0, "latency_p99_ms", 2.0))
+    assert len(offered(folder, LoadPlan((50.0,), 3, 0.2, ramp=False, limits=limits)).own.load) == sent
 
 
 def test_each_number_of_replicas_has_a_lab_of_its_own(folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue as JsonValue  # a challenge writes JSON, and imports nothing else
 
+from crucible.content import Content as Content
 from crucible.evidence import Attempt, FaultEvent, Op, Problem
 
 Phase = Literal["contact", "race", "steady", "fault"]
@@ -127,6 +128,45 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """A request whose body is sent, and whose answer is read, as it goes: by a client that may be slow, or go away. It
+    has a connection of its own, and nothing of the bodies is kept but what they come to (`Op.moved`)."""
+
+    target: str
+    """The instance, which a path, or a relative address, is taken on."""
+    method: str
+    url: str
+    """A path, or what the solution said: an absolute address leads to one of its instances, or to a service by the way
+    of one of them. Where it leads elsewhere, or is none, nothing is sent, and the operation says so."""
+    name: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further ones; what no header can hold is not sent, and the operation says so."""
+    sends: Content | None = None
+    length: int | None = None
+    """What Content-Length says, where that is not the size of what is sent."""
+    cut_at: int | None = None
+    """The client goes away when it has sent so many bytes of the body."""
+    sends_per_s: int | None = None
+    """Bytes; as fast as it goes, where nothing is said."""
+    takes_per_s: int | None = None
+    """Bytes of the answer."""
+    leaves_at: int | None = None
+    """The client goes away when it has read so many bytes of the answer."""
+    timeout_s: float = 30.0
+    """For all of it."""
+    client: str = "grader"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What one store holds of the solution's, after the grader's own thorough clean-up."""
+
+    bytes: int
+    items: int
+    """Objects, with unfinished multipart uploads; large objects, and rows with more than 1 kB in a column of bytes."""
+
+
+@dataclass(frozen=True, slots=True)
 class SinkFault:
     """What is wrong with one channel of the sink (F8)."""
 
@@ -174,6 +214,9 @@ class Lab(Protocol):
     def services(self) -> tuple[str, ...]:
         """The services that the design uses."""
 
+    def simulated(self, service: str) -> bool:
+        """Whether a simulation plays this service, of which less can be expected than its card says."""
+
     @property
     def mode(self) -> Mode: ...
 
@@ -200,6 +243,10 @@ class Lab(Protocol):
     async def paced(self, calls: Sequence[Call], gap_s: float) -> list[Op]:
         """Send a call every `gap_s` seconds whether or not the earlier ones have been answered (an open model)."""
 
+    async def transfer(self, transfer: Transfer) -> Op:
+        """Send or read a body as it goes, and record what it came to. The operation's target is who was asked: an
+        instance, or a service. Nothing that the solution does makes this raise."""
+
     async def configure(self, call: Call) -> list[Op]:
         """Send a configuration request: to its target where the design has a store to share it in, else to every
         replica."""
@@ -212,8 +259,11 @@ class Lab(Protocol):
     def in_flight(self) -> int:
         """Calls that have been sent and not been answered yet."""
 
-    def slow(self, ms: int, service: str | None = None) -> AbstractAsyncContextManager[None]:
-        """While open, `service` (every used one, if none is named) is `ms` away, each way, not the usual delay."""
+    def slow(
+        self, ms: int, service: str | None = None, *, instance: str | None = None
+    ) -> AbstractAsyncContextManager[None]:
+        """While open, `service` (every used one, if none is named) is `ms` away, each way, not the usual delay: from
+        every process, or from `instance` alone. One at a time for each service."""
 
     def fault(self, service: str, kind: NetworkFault, *, most: int = 0) -> AbstractAsyncContextManager[None]:
         """While open, every way to `service` is under a network fault; `most` is the cap's number of connections."""
@@ -243,6 +293,16 @@ class Lab(Protocol):
         """Bytes that each store holds (after the grader's own VACUUM), and that each process type holds for itself: its
         programs and libraries are not in it."""
 
+    async def stored(self) -> dict[str, Stored]:
+        """What each service holds (after the grader's own VACUUM FULL); without those where it cannot be seen."""
+
+    async def exchanged(self) -> dict[str, int]:
+        """Bytes that went to and fro between all processes and each service so far, with what a client exchanged with a
+        service by the way of one of them."""
+
+    def recorded(self, scenario: str) -> tuple[Op, ...]:
+        """What an earlier scenario of this run asked, in the order of sending; empty where it has not run."""
+
     def note(self, name: str, value: JsonValue) -> None:
         """Record a fact for the judges, such as a key's limit."""
 
@@ -263,6 +323,8 @@ class Scenario:
     estimate_s: float
     """How long it usually takes."""
     modes: frozenset[Mode] = frozenset({"quick", "full"})
+    after: str = ""
+    """The scenario whose work it goes on with, if there is one: it has the same solution, and comes last of all."""
 
 
 @dataclass(frozen=True, slots=True)

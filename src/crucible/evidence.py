@@ -3,7 +3,8 @@
 Times are integers in nanoseconds of one monotonic clock, counted from the start of the run.
 """
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -50,6 +51,22 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """What was seen of bodies that were sent, or read, as they went."""
+
+    sent: int
+    """Bytes of the request's body that were handed over."""
+    received: int
+    """Bytes of the answer's body."""
+    sha256: str
+    """Of those, in hexadecimal digits."""
+    whole: bool
+    """Whether the answer came to its end, as it says itself where that is."""
+    first_byte_ns: int | None
+    """When the first of them was there; None where there was none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Op:
     """One request of the grader, with everything that was seen of it."""
 
@@ -71,6 +88,8 @@ class Op:
     headers: dict[str, str] = field(default_factory=dict)
     """Those of the answer that can be judged (`Location`, `ETag`, …), by name in lower case, as the solution wrote
     them; empty in evidence of an earlier version."""
+    moved: Moved | None = None
+    """Of a transfer (`Lab.transfer`) alone."""
 
     def field(self, name: str, kind: type[T]) -> T | None:
         """What the reply's JSON object says under `name`, where that is a `kind`: a bool is no int, an int no float.
@@ -181,6 +200,10 @@ Counts = tuple[tuple[int, int], ...]
 """A histogram: (value, how many), ascending, each value to three significant digits (HdrHistogram)."""
 
 
+LATENCIES = ("latency_p50_ms", "latency_p99_ms")
+"""The axes of what callers wait for, which every load measures."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadBlock:
     """One block of open-model load: requests at moments that were scheduled beforehand."""
@@ -220,6 +243,9 @@ class LoadBlock:
     pace_us: NonNegativeFloat = 0.0
     """CPU time that an echo of the grader's own took meanwhile, in microseconds: the machine's speed; 0 in evidence of
     an earlier version, and where it could not be seen."""
+    apart_us: dict[str, Counts] = field(default_factory=dict)
+    """Latencies that are no part of `latency_us`, by the challenge's own names, such as `first_byte`: in microseconds
+    from when something was due, and of what had no answer that counts as long as the generator waits."""
     spoiled: str | None = None
     """What makes its times worthless, in words; what it counted, such as round trips, counts all the same."""
 
@@ -283,8 +309,17 @@ class Printed:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What a second lab saw of a part's scenarios, at the same time; its recordings are among the part's."""
+
+    scenarios: tuple[str, ...]
+    attempts: tuple[Attempt, ...] = ()
+    """Every call of its own sink while a scenario ran."""
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """What one lab showed: everything that ran with one number of replicas."""
+    """Everything that ran with one number of replicas."""
 
     replicas: int
     checks: tuple[str, ...]
@@ -308,6 +343,17 @@ class Part:
     """Why nothing further was tried, where the run ended early: neither the scenarios that are missing nor the load."""
     printed: tuple[Printed, ...] = ()
     """By those that answer HTTP, where no request of the contract was answered."""
+    beside: Beside | None = None
+
+    def attempts_of(self, scenarios: Collection[str]) -> tuple[Attempt, ...]:
+        """Every call of a sink in the labs that these scenarios ran in, in the order in which they were decided."""
+        there = self.beside.scenarios if self.beside is not None else ()
+        if self.beside is None or not set(there) & set(scenarios):
+            return self.attempts
+        if set(scenarios) <= set(there):
+            return self.beside.attempts
+        both = sorted((*self.attempts, *self.beside.attempts), key=lambda attempt: attempt.at_ns)
+        return tuple(replace(attempt, number=number) for number, attempt in enumerate(both))
 
 
 @dataclass(frozen=True, slots=True)

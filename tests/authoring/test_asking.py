@@ -17,6 +17,7 @@ from crucible.authoring.asking import (
     insist,
     segment,
     until_definite,
+    until_told,
 )
 from crucible.authoring.memory_lab import MadeUp, MemoryLab, in_virtual_time
 from crucible.authoring.outcomes import answered, taken
@@ -207,3 +208,15 @@ def test_who_answers_its_health_route_within_five_tries_is_alive(statuses: list[
     lab = run(work, Scripted(healthz=statuses))
     assert found == [lives]
     assert [op.name for op in lab.ops] == ["alive/web.1"] * times
+
+
+def test_one_call_is_made_again_on_the_next_replica_until_it_is_told() -> None:
+    async def twice(lab: MemoryLab) -> None:
+        assert (await until_told(lab, call("/a", "web.1"), answered)).status == 200
+        assert (await until_told(lab, call("/b"), answered, tries=2)).status == 503
+        assert (await until_told(lab, call("/c"), answered)).status == 200
+
+    lab = run(twice, Scripted(a=(503, 500), b=(503, 503, 503)))
+    assert [op.target for op in lab.ops if op.request.path == "/a"] == ["web.1", "web.0", "web.1"]
+    assert [op.target for op in lab.ops if op.request.path == "/b"] == ["web.0", "web.1"]
+    assert [op.target for op in lab.ops if op.request.path == "/c"] == ["web.0"]

@@ -192,6 +192,7 @@ def test_a_pass_leaves_the_summary_the_outputs_and_a_notice(runner: Runner) -> N
     assert step.outputs == {
         "outcome": "passed",
         "fits": "launch,paid-quota",
+        "news": "true",
         "directory": str(step.folder),
         "result": str(step.folder / "result.json"),
         "summary": str(step.folder / "summary.md"),
@@ -296,7 +297,7 @@ def test_hostile_words_print_no_command_and_write_no_output(runner: Runner, text
     after = step.printed.partition(f"\n::{start.removeprefix('::stop-commands::')}::\n")[2]
     assert [line.partition(" ")[0] for line in after.splitlines()] == ["::error", "::error"]
     assert all(len(line) < 4_096 for line in after.splitlines())
-    assert set(step.outputs) == {"outcome", "fits", "directory", "result", "summary", "evidence"}
+    assert set(step.outputs) == {"outcome", "fits", "news", "directory", "result", "summary", "evidence"}
     assert step.outputs["outcome"] == "failed"
     assert not hostile.leaks(step.summary.replace("\r", ""))
     assert "<script" not in step.summary

@@ -1,6 +1,7 @@
 """What blocks of load say, and what they do not."""
 
 from dataclasses import replace
+from math import comb
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,21 @@ def late(ms: int, many: int = 600) -> LoadBlock:
 
 def test_the_median_of_the_blocks_counts_and_the_extremes_are_its_interval() -> None:
     assert measure("latency_p99_ms", late(9), late(4), late(30)) == Measure("latency_p99_ms", 9, 4, 30, 1800)
+
+
+def test_of_eight_blocks_the_outermost_are_left_out_without_becoming_less_sure() -> None:
+    assert blocks.around_median([9, 1, 2, 3, 4, 5, 6, 7]) == (2, 7)
+    assert blocks.around_median([1, 2, 3, 4, 5, 6, 9]) == (1, 9)
+    assert blocks.around_median([4]) == (4, 4)
+    hit = measure("latency_p99_ms", *(late(ms) for ms in (4, 5, 4, 5, 4, 5, 4, 30)))
+    assert (hit.value, hit.low, hit.high) == (4.5, 4, 5)
+
+
+@given(st.integers(8, 30))
+def test_the_interval_holds_the_median_with_93_percent(number: int) -> None:
+    least, _ = blocks.around_median(list(range(number)))
+    outside = 2 * sum(comb(number, below) for below in range(int(least) + 1)) / 2**number
+    assert outside <= blocks.MOST_OUTSIDE
 
 
 def test_fewer_than_three_good_blocks_say_nothing_but_what_was_counted() -> None:

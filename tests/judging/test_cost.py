@@ -1,5 +1,6 @@
 """The monthly bill, on a price list by hand."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,9 +53,45 @@ def test_what_is_kept_is_paid_as_storage_where_a_service_has_that() -> None:
     }  # fmt: skip
 
 
+def test_each_service_pays_for_what_it_keeps_where_that_is_seen() -> None:
+    postgres, redis = (Traffic("web", name, 4, 4, 600, 1, 1) for name in ("postgres", "redis"))
+    assert build.MANIFEST.kept is not None
+    kept = replace(build.MANIFEST.kept, each={"postgres": "in_postgres", "redis": "in_redis"})
+    measures = [PER_KEY, replace(PER_KEY, axis="in_postgres"), replace(PER_KEY, axis="in_redis", value=0.0)]
+    own = build.evidence(traffic=(postgres, redis)).own
+    shared = cost.monthly(own, 200, build.MANIFEST.kept, {}, measures, build.PRICES)
+    seen = cost.monthly(own, 200, kept, {}, measures, build.PRICES, times=10)
+    assert shared is not None
+    assert seen is not None
+    assert seen[0].larger is not None
+    paid = [{line.what: line.usd for line in lines}["postgres storage"]
+            for lines in (shared[0].lines, seen[0].lines, seen[0].larger.lines)]  # fmt: skip
+    assert paid == [pytest.approx(0.1), pytest.approx(0.2), pytest.approx(2.0)]
+
+
 def test_connections_decide_the_tier() -> None:
     postgres = Traffic("web", "postgres", 99, 99, 600, 1, 1)
     assert bill(traffic=(postgres,))["postgres"] == 24
+
+
+def test_what_no_single_server_bears_takes_as_many_as_would_be_needed() -> None:
+    """0.15 s of CPU for 600 answers are 250 us each."""
+    redis = build.PRICES.services["redis"]
+    tiers = tuple(replace(tier, vcpus=2) for tier in redis.tiers)
+    priced = replace(build.PRICES, services={**build.PRICES.services, "redis": replace(redis, tiers=tiers)})
+    load = (build.block(service_cpu_s={"redis": 0.15}),) * 3
+    found = cost.monthly(build.evidence(load=load).own, 200, None, {}, [], priced, 100)
+    assert found is not None
+    assert {line.what: line.usd for line in found[0].lines}["redis"] == 9
+    larger = found[0].larger
+    assert larger is not None
+    assert (larger.times, larger.rate) == (100, 20_000)
+    assert larger.full is not None
+    assert larger.full.rate == pytest.approx(4_800)
+    assert larger.full.why == "250 us of CPU time a request, of 2 cores"
+    servers = {line.what: line.usd for line in larger.lines}["redis"] / tiers[-1].usd_per_month
+    assert servers == 5
+    assert "first redis would be full, from 4,800/s on" in larger.words
 
 
 def test_what_is_kept_in_the_processes_takes_their_memory() -> None:

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 import redis
 from botocore.config import Config
+from support.peers import eventually
 from support.solutions import temporary_folder, write_solution
 
 from crucible.check import Call, NotCausedError, Suite
@@ -101,10 +102,22 @@ def stored(env: dict[str, str]) -> dict[str, int]:
         row = connection.execute("SELECT count(*) FROM kept").fetchone()
     with redis.Redis.from_url(env["REDIS_URL"]) as client:
         listed = client.llen("kept")
-    with pika.BlockingConnection(pika.URLParameters(env["AMQP_URL"])) as broker:
-        queued = broker.channel().queue_declare("kept", passive=True).method.message_count
+    eventually(lambda: queued(env) is not None, 10, "the queue of a broker that has just come back")
     objects = s3(env).list_objects_v2(Bucket=env["S3_BUCKET"])["KeyCount"]
-    return {"postgres": row[0] if row else 0, "redis": int(str(listed)), "rabbitmq": queued, "s3": objects}
+    return {
+        "postgres": row[0] if row else 0, "redis": int(str(listed)), "rabbitmq": queued(env) or 0, "s3": objects,
+    }  # fmt: skip
+
+
+def queued(env: dict[str, str]) -> int | None:
+    """Messages in the queue; None where there is no such queue, or none yet."""
+    with pika.BlockingConnection(pika.URLParameters(env["AMQP_URL"])) as broker:
+        try:
+            return int(broker.channel().queue_declare("kept", passive=True).method.message_count)
+        except pika.exceptions.ChannelClosedByBroker as closed:
+            if closed.reply_code != 404:
+                raise
+            return None
 
 
 def test_every_process_is_given_every_url(booted: Booted) -> None:

@@ -106,6 +106,16 @@ def test_bytes_and_their_order_are_kept_while_the_delay_changes(network: Blockin
     assert arrived == [there]
 
 
+def test_a_service_can_be_far_from_one_process_alone(network: Blocking) -> None:
+    with serving(echo) as upstream:
+        far, near = network.link("web.0", Nearby.at(upstream), 0), network.link("web.1", Nearby.at(upstream), 0)
+        network.delay("echo", 40, "web.0")
+        assert fastest_ms(far, times=3) >= 80 > fastest_ms(near, times=5)
+        network.delay("echo", 0, "web.0")
+        assert fastest_ms(far, times=5) < 80
+        network.delay("echo", 40, "worker.7")  # who is not there is far from nothing
+
+
 def test_one_direction_may_end_before_the_other(network: Blocking) -> None:
     def answers_at_the_end(connection: socket.socket) -> None:
         heard = receive(connection, MIB)  # up to the end of what the client says

@@ -40,6 +40,13 @@ class Learner:
         with ExitStack() as held:
             return await self.used(held, command, deadline_s)
 
+    def build_on_top(self, held: ExitStack | None = None, command: str | None = None) -> Path:
+        recipe = Recipe(self.folder, command or self.command, self.log, DEADLINE_S, Confinement(), on_top=True)
+        if held is not None:
+            return asyncio.run(build(recipe, self.environ, held))
+        with ExitStack() as mine:
+            return asyncio.run(build(recipe, self.environ, mine))
+
     async def used(self, held: ExitStack, command: str | None = None, deadline_s: float = DEADLINE_S) -> Path:
         recipe = Recipe(self.folder, command or self.command, self.log, deadline_s, Confinement())
         return await build(recipe, self.environ, held)
@@ -321,6 +328,53 @@ def test_a_build_sees_its_own_home_and_no_token(learner: Learner) -> None:
     assert Path(seen["HOME"]) == learner.base / "cache" / "crucible" / "home"
 
 
+def test_a_build_on_top_keeps_what_was_made_and_takes_what_was_changed(learner: Learner) -> None:
+    (learner.folder / "old.py").write_text("")
+    first = learner.build_on_top()
+    (first / ".venv" / "bin" / "kept").write_text("made by hand")
+    assert learner.build_on_top() == first
+    assert learner.times == 1, "nothing had changed"
+    (learner.folder / "old.py").unlink()
+    (learner.folder / "app.py").write_text("print('new')\n")
+    (learner.folder / "new").mkdir()
+    (learner.folder / "new" / "file").write_text("")
+    assert learner.build_on_top() == first
+    assert learner.times == 2
+    assert (first / "app.py").read_text() == "print('new')\n"
+    assert (first / "new" / "file").is_file()
+    assert not (first / "old.py").exists()
+    assert (first / ".venv" / "bin" / "kept").is_file()
+    assert learner.build() != first, "a grade for good is built from nothing"
+
+
+def test_after_a_build_on_top_that_failed_the_next_one_takes_up_what_is_there(learner: Learner) -> None:
+    first = learner.build_on_top()
+    (learner.folder / "wrong.py").write_text("")
+    with pytest.raises(CrucibleError, match="status 1"):
+        learner.build_on_top(command=f"{learner.command}; exit 1")
+    (learner.folder / "wrong.py").unlink()
+    assert learner.build_on_top() == first
+    assert not (first / "wrong.py").exists()
+
+
+def test_a_file_in_place_of_a_folder_is_built_from_nothing(learner: Learner) -> None:
+    (learner.folder / "it").mkdir()
+    (learner.folder / "it" / "file").write_text("")
+    learner.build_on_top()
+    (learner.folder / "it" / "file").unlink()
+    (learner.folder / "it").rmdir()
+    (learner.folder / "it").write_text("now a file")
+    assert (learner.build_on_top() / "it").read_text() == "now a file"
+
+
+def test_a_tree_that_is_in_use_is_left_as_it_is(learner: Learner) -> None:
+    with ExitStack() as held:
+        first = learner.build_on_top(held)
+        (learner.folder / "app.py").write_text("print('new')\n")
+        assert learner.build_on_top() != first
+        assert (first / "app.py").read_text() == "print()\n"
+
+
 def test_a_log_keeps_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "LOG_LIMIT", 1000)
     log = tmp_path / "log"
@@ -330,3 +384,14 @@ def test_a_log_keeps_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     logs.cut(tmp_path / "none")
     assert logs.tail(log).startswith("aaa")
     assert logs.tail(tmp_path / "none") == ""
+
+
+def test_the_tail_of_a_log_is_no_longer_for_what_is_printed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, log = tmp_path / "before", tmp_path / "log"
+    before.write_bytes(b"a" * 3000)
+    log.write_bytes(b"a" * 3000 + b"b" * 9000)
+    about = before.stat()
+    monkeypatch.setattr(Path, "stat", lambda _: about)
+    assert logs.tail(log) == "a" * 2000

@@ -7,11 +7,11 @@ import pytest
 from support.evidence_builder import AGREES, CONTACT, HOLDS, RACE, STEADY, suite
 from support.evidence_builder import challenge as build_challenge
 
-from crucible.check import Suite
+from crucible.check import Scenario, Suite
 from crucible.planning import challenges
 from crucible.planning.defaults import Deadlines
 from crucible.planning.names import UnknownNameError
-from crucible.planning.plan import Instance, LoadPlan, Plan, make_plan, minutes
+from crucible.planning.plan import Instance, LoadLimit, LoadPlan, Plan, make_plan, minutes, rests_on
 from crucible.planning.solution import ProcessType, Solution
 
 LATE = replace(STEADY, id="late", phase="fault", estimate_s=7)
@@ -52,8 +52,27 @@ def test_contact_comes_first_and_faults_come_last() -> None:
 def test_steady_scenarios_take_the_time_of_the_longest() -> None:
     scenarios = (CONTACT, RACE, STEADY, BESIDE, LATE)
     checks = (replace(HOLDS, scenarios=tuple(s.id for s in scenarios)),)
-    assert make_plan(solution(), Suite(scenarios, checks), seed=1).estimate_s == 1 + 4 + 16 + 7
+    assert make_plan(solution(), Suite(scenarios, checks), seed=1).in_one_lab.estimate_s == 1 + 4 + 16 + 7
     assert make_plan(solution(), Suite((CONTACT,), ()), seed=1).estimate_s == 1
+
+
+def beside(*scenarios: Scenario) -> tuple[float, tuple[str, ...]]:
+    checks = (replace(HOLDS, scenarios=tuple(s.id for s in scenarios)),)
+    plan = make_plan(solution(), Suite(scenarios, checks), seed=1)
+    return plan.estimate_s, plan.beside
+
+
+def test_a_second_lab_sees_the_last_faults_where_that_saves_enough() -> None:
+    faults = [replace(LATE, id=f"fault-{seconds}", estimate_s=seconds) for seconds in (6, 7, 8)]
+    assert beside(CONTACT, STEADY, *faults) == (6 + 7 + 8, ("fault-6", "fault-7", "fault-8"))
+    assert beside(CONTACT, replace(STEADY, estimate_s=2), *faults) == (7 + 8, ("fault-7", "fault-8"))
+    assert beside(CONTACT, replace(STEADY, estimate_s=4), replace(LATE, estimate_s=7)) == (1 + 4 + 7, ())
+    assert beside(CONTACT, STEADY) == (1 + 16, ())
+
+
+def test_what_goes_on_with_another_scenario_stays_with_it() -> None:
+    faults = [replace(LATE, id="fault", estimate_s=9), replace(LATE, id="again", estimate_s=3, after="steady")]
+    assert beside(CONTACT, STEADY, *faults) == (1 + 16 + 3, ("fault",))
 
 
 def test_a_scenario_that_no_chosen_check_needs_is_left_out() -> None:
@@ -110,13 +129,18 @@ def full(profile: str = "paid-quota", **changes: object) -> Plan:
 
 def test_a_quick_grade_offers_load_at_the_rate_of_its_profile_alone() -> None:
     plan = make_plan(solution(), suite(), seed=1, profile="side-project", loaded=True)
-    assert plan.load == LoadPlan((50,), 3, 3.0, ramp=False)
+    assert plan.load is not None
+    assert replace(plan.load, limits=()) == LoadPlan((50,), 3, 3.0, ramp=False)
     assert plan.others == ()
 
 
 def test_a_full_grade_offers_load_at_the_rate_of_every_profile_with_as_many_replicas_and_raises_it() -> None:
-    assert full().load == LoadPlan((50, 200), 5, 5.0, ramp=True)
-    assert full("edge-shield").load == LoadPlan((600,), 5, 5.0, ramp=True)
+    two, four = full().load, full("edge-shield").load
+    assert two is not None
+    assert four is not None
+    assert replace(two, limits=()) == LoadPlan((50, 200), 5, 5.0, ramp=True)
+    assert LoadLimit(200, "latency_p99_ms", 20) in two.limits
+    assert replace(four, limits=()) == LoadPlan((600,), 5, 5.0, ramp=True)
 
 
 def test_a_full_grade_also_runs_what_profiles_with_other_replicas_rest_on_and_no_more() -> None:
@@ -124,7 +148,8 @@ def test_a_full_grade_also_runs_what_profiles_with_other_replicas_rest_on_and_no
     assert (four.replicas, four.profile.id) == (4, "edge-shield")
     assert [check.id for check in four.checks] == ["T-1"]
     assert [scenario.id for scenario in four.scenarios] == ["contact", "race"]
-    assert four.load == LoadPlan((600,), 5, 5.0, ramp=False)
+    assert four.load is not None
+    assert replace(four.load, limits=()) == LoadPlan((600,), 5, 5.0, ramp=False)
     assert four.others == ()
     assert full().estimate_s > four.estimate_s
 
@@ -148,3 +173,13 @@ def test_the_minutes_of_a_job_are_those_of_its_plan_and_what_a_job_takes_besides
     assert set(loaded) == {"quick", "full", "compare"}
     assert 2 <= bare["quick"] <= loaded["quick"] < loaded["full"] < 15
     assert loaded["quick"] < loaded["compare"] < 20
+
+
+def test_what_a_profile_limits_rests_on_checks_alone_or_on_everything() -> None:
+    challenge = challenges.find("upload-store", {}, where="tests")
+    found = {profile.id: rests_on(profile, challenge.suite) for profile in challenge.manifest.profiles}
+    assert found == {
+        "profile-pictures": (),  # the load measures the first byte
+        "legal-documents": ("UP-9",),
+        "video-drafts": (),  # one by a check, and one by the load
+    }

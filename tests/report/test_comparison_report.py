@@ -74,6 +74,22 @@ def test_a_comment_begins_with_its_mark_and_ends_with_the_run() -> None:
     assert "[The whole report](https://example.org/run)" in text
 
 
+def test_a_comment_says_what_the_choice_buys_where_the_gates_hold() -> None:
+    buys = ("against in-process: it buys <b>; it costs cost (21 instead of 12 USD)",) * 9
+    text = comment.comment_md(VERDICT, compared(WORSE), "abc", "x", buys)
+    assert text.count("gainst in-process: it buys &lt;b&gt;") == comment.MOST_CHOICES
+    assert "in-process" not in comment.comment_md(replace(VERDICT, gates=GradeOutcome.FAILED), None, "abc", "x", buys)
+
+
+def test_there_is_news_where_the_comment_would_say_anything_else() -> None:
+    same, worse = compared(SAME), compared(WORSE)
+    told = comment.digest(VERDICT, worse)
+    assert not comment.news(VERDICT, worse, told)
+    assert comment.news(VERDICT, same, told), "what was worse no longer is"
+    assert comment.news(VERDICT, worse, "")
+    assert not comment.news(VERDICT, same, "")
+
+
 def test_a_base_that_was_never_started_is_not_what_it_was_before() -> None:
     starter = replace(design("base"), outcome=GradeOutcome.NOT_STARTED, stands={})
     text = comment.comment_md(VERDICT, compared(row("peak_ratio", Change.UNKNOWN, None, 1.0), base=starter), "abc", "x")

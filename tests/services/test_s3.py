@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.solutions import temporary_folder
 
-from crucible.check import NotCausedError
+from crucible.check import NotCausedError, Stored
 from crucible.errors import CrucibleError
 from crucible.services import SERVICES, Server, locate
 from crucible.services.s3_log import operation
@@ -70,6 +70,20 @@ def test_it_counts_requests_by_operation_and_what_is_stored(store: Server) -> No
         "PutObject": 4, "GetObject": 1, "CreateMultipartUpload": 1, "UploadPart": 1, "CompleteMultipartUpload": 1,
         "ListObjectsV2": 1, "DeleteObject": 1,
     }  # fmt: skip
+
+
+@pytest.mark.machine
+def test_what_it_holds_is_counted_with_the_parts_of_unfinished_uploads(store: Server) -> None:
+    client, bucket = as_solution(store)
+    before = store.stored()
+    assert before is not None
+    client.put_object(Bucket=bucket, Key="whole", Body=b"x" * 3000)
+    upload = client.create_multipart_upload(Bucket=bucket, Key="begun")["UploadId"]
+    client.upload_part(Bucket=bucket, Key="begun", UploadId=upload, PartNumber=1, Body=b"y" * 5000)
+    client.create_multipart_upload(Bucket=bucket, Key="nothing-yet")
+    assert store.stored() == Stored(before.bytes + 8000, before.items + 3)
+    store.wipe()
+    assert store.stored() == Stored(0, 0)
 
 
 @pytest.mark.machine

@@ -512,6 +512,31 @@ def test_the_footprint_of_postgres_is_what_the_solution_stores_and_no_rubbish(po
         assert postgres.footprint() == empty
 
 
+def test_what_postgres_holds_is_counted_with_large_objects_and_without_dead_rows(postgres: Server) -> None:
+    with as_solution(postgres, postgres.environment("h", 1)["DATABASE_URL"]) as connection:
+        empty = postgres.stored()
+        assert empty is not None
+        connection.execute('CREATE TABLE "Chunks" (id int PRIMARY KEY, data bytea)')
+        connection.execute("CREATE TABLE words (id int, said text)")
+        connection.execute("INSERT INTO words SELECT n, 'a' FROM generate_series(1, 50) n")
+        random = "decode(string_agg(md5(random()::text), ''), 'hex') FROM generate_series(1, 62500)"  # 1 MB
+        for number in range(3):
+            connection.execute(f'INSERT INTO "Chunks" SELECT {number}, {random}')
+        connection.execute(f"SELECT lo_from_bytea(0, {random.replace(' FROM', ') FROM', 1)}")
+        full = postgres.stored()
+        assert full is not None
+        assert full.items == empty.items + 4
+        assert 4_000_000 < full.bytes - empty.bytes < 4_600_000
+        connection.execute('DELETE FROM "Chunks" WHERE id > 0')
+        connection.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
+        left = postgres.stored()
+        assert left is not None
+        assert left.items == empty.items + 1
+        assert 1_000_000 < left.bytes - empty.bytes < 1_400_000
+        connection.execute('DROP TABLE "Chunks", words')
+        assert postgres.stored() == empty
+
+
 def test_the_footprint_of_valkey_is_what_the_solution_stores(valkey: Server) -> None:
     """Valkey frees what was flushed in the background, and counts its clients' buffers now and then only."""
     with redis.Redis(unix_socket_path=valkey.upstream.path or "") as client:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from crucible.check import NetworkFault
+from crucible.check import NetworkFault, Stored
 from crucible.evidence import Traffic
 from crucible.lab.network import Network
 from crucible.lab.strangers import Ways
@@ -47,6 +47,9 @@ class Nearby:
     def footprint(self) -> int | None:
         return 0
 
+    def stored(self) -> Stored | None:
+        return None
+
     def wipe(self) -> None:
         raise NotImplementedError
 
@@ -70,8 +73,8 @@ class Blocking:
     def link(self, instance: str, server: Server, delay_ms: int) -> int:
         return self.runner.run(self.network.link(instance, server, delay_ms))
 
-    def delay(self, service: str, ms: int) -> None:
-        self.runner.run(self.network.delay(service, ms))
+    def delay(self, service: str, ms: int, instance: str | None = None) -> None:
+        self.runner.run(self.network.delay(service, ms, instance))
 
     @contextmanager
     def under(self, kind: NetworkFault, *, most: int = 0, service: str = "echo") -> Iterator[dict[str, int]]:

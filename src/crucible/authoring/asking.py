@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from crucible.check import Call, Lab
@@ -89,6 +89,20 @@ async def until_definite(
         found += answers
         close(answers)
     return found
+
+
+async def until_told(
+    lab: Lab, call: Call, definite: Callable[[Op], bool], *, tries: int = 4, pause_s: float = 0.3
+) -> Op:
+    """The answer to one call; where it is not definite, to the same one on the next replica, so many times in all."""
+    first = lab.replicas.index(call.target)
+    op = await lab.call(call)
+    for number in range(1, tries):
+        if definite(op):
+            break
+        await lab.sleep(pause_s)
+        op = await lab.call(replace(call, target=in_turn(lab, first + number)))
+    return op
 
 
 async def calm(

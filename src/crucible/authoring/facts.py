@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from crucible.check import History, Lab
 
 Fact = TypeVar("Fact")
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 
 def note(lab: Lab, fact: object, name: str = "") -> None:
@@ -41,4 +42,6 @@ def _read(kind: type[Fact], value: object) -> Fact:
 
 
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]

@@ -5,18 +5,22 @@ crashed or cut off meanwhile loses what was on its way, as it would for real.
 """
 
 import asyncio
+import hashlib
 import json
 import selectors
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
 
-from crucible.check import Call, Mode, NetworkFault, Sink
-from crucible.evidence import FaultEvent, Op, Request, Result
+from crucible.check import Call, Content, Mode, NetworkFault, Sink, Stored, Transfer
+from crucible.evidence import FaultEvent, Moved, Op, Request, Result
 
 MS = 1_000_000
+BYTES_PER_S = 200_000_000
+"""Of a body, in either direction."""
+EMPTY = hashlib.sha256().hexdigest()
 NO_HEADERS: Mapping[str, str] = {}
 NO_PROMISES: Mapping[str, str] = {}
 EPOCH_NS = 1_790_000_000_123 * MS
@@ -65,6 +69,31 @@ class LateAnswer:
     after_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request with a body that is no JSON, or whose answer has one, as it reaches a solution."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    content: Content | None
+    """What came of the body."""
+    whole: bool
+    """Whether that is all that Content-Length said; then an answer is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What it is answered: bytes of `content` from `start` on, up to `end` or its last."""
+
+    status: int
+    content: Content | None = None
+    start: int = 0
+    end: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    reply: JsonValue = None
+
+
 class MadeUp:
     """A solution made up in memory. Moments are nanoseconds of virtual time.
 
@@ -73,10 +102,20 @@ class MadeUp:
 
     hold_ms: float = 0.0
     """How long the answer that `answer` has just given is held back."""
+    sent_headers: Mapping[str, str] = NO_HEADERS
+    """Those that the scenario chose, of the request that `answer` is asked for."""
 
     def answer(self, at_ns: int, target: str, method: str, path: str, text: str) -> tuple[int, JsonValue]:
         """Status and reply of a request that reaches `target`. Raises SystemExit where that ends the process."""
         raise NotImplementedError
+
+    def move(self, at_ns: int, target: str, sent: Sent) -> Brought:
+        """The answer to a transfer, when all that comes of its body has come."""
+        raise NotImplementedError
+
+    def stored(self, now_ns: int) -> dict[str, Stored]:
+        """As `Lab.stored`."""
+        return {}
 
     def headers(self, target: str, method: str, path: str, reply: JsonValue) -> dict[str, str]:
         """Those of the answer with this reply, by name in lower case."""
@@ -89,6 +128,9 @@ class MadeUp:
     def store_crashed(self, service: str) -> None:
         """It lost what it held in `service`, where that is no durable one."""
 
+    def processes_asked_to_end(self, targets: Sequence[str]) -> None:
+        """These processes may write down what they hold."""
+
     def processes_crashed(self, targets: Sequence[str]) -> None:
         """These processes lost what they held."""
 
@@ -98,7 +140,8 @@ class MadeUp:
 
 
 class MemoryLab:
-    """Implements `check.Lab`, but for a sink, resets of connections and stopped processes."""
+    """Implements `check.Lab`, but for a sink and stopped processes; a reset of connections meets none. A transfer leads
+    to its target, and so has to be by a path."""
 
     mode: Mode = "quick"
     declares: Mapping[str, str] = NO_PROMISES
@@ -120,8 +163,12 @@ class MemoryLab:
         self.given_up = ""
         self.in_flight = 0
         self._fault = ""
+        self._far: dict[str, int] = {}
         self._dead: set[str] = set()
         self._lives: dict[str, int] = dict.fromkeys(self.replicas, 0)
+
+    def simulated(self, service: str) -> bool:
+        return False
 
     def now_ns(self) -> int:
         loop = asyncio.get_running_loop()
@@ -149,7 +196,12 @@ class MemoryLab:
         return [await self.call(replace(call, target=target)) for target in targets]
 
     @asynccontextmanager
-    async def slow(self, ms: int, service: str | None = None) -> AsyncIterator[None]:
+    async def slow(self, ms: int, service: str | None = None, *, instance: str | None = None) -> AsyncIterator[None]:
+        if instance is not None:
+            self._far[instance] = ms
+            yield
+            del self._far[instance]
+            return
         self.services_ms = ms
         yield
         self.services_ms, self.near_since_ns = 1, self.now_ns()
@@ -161,7 +213,7 @@ class MemoryLab:
         self._fault = ""
 
     async def reset(self, service: str) -> None:
-        raise NotImplementedError
+        """A solution in memory has no connections to lose."""
 
     async def crash(self, service: str, down_s: float = 0.5) -> None:
         self._fault = "refuse"
@@ -180,6 +232,7 @@ class MemoryLab:
         self._dead.difference_update(instances)
 
     async def terminate(self, instance: str, grace_s: float = 10.0) -> None:
+        self.solution.processes_asked_to_end([instance])
         await self.kill(instance)
 
     @asynccontextmanager
@@ -189,6 +242,49 @@ class MemoryLab:
 
     async def footprint(self) -> dict[str, int]:
         return self.solution.footprint(self.now_ns())
+
+    async def transfer(self, transfer: Transfer) -> Op:
+        sent_ns, life = self.now_ns(), self._lives[transfer.target]
+        length = 0 if transfer.sends is None else transfer.sends.size
+        came = length if transfer.cut_at is None else min(length, transfer.cut_at)
+        await asyncio.sleep((1 + self._way(transfer.target)) / 1000 + came / (transfer.sends_per_s or BYTES_PER_S))
+        whole = came == length if transfer.length is None else came == transfer.length
+        content = Content(transfer.sends.seed, came) if transfer.sends is not None else None
+        request = Sent(transfer.method, transfer.url, transfer.headers, content, whole)
+        brought, error = None, "connection closed before any reply"
+        if transfer.target in self._dead:
+            error = "connection refused"
+        elif self._lives[transfer.target] == life and not (self._fault and self.services):
+            brought = self.solution.move(self.now_ns(), transfer.target, request)
+            error = "the client went away" if not whole else ""
+        return await self._moved(transfer, brought if whole else None, came, sent_ns, error)
+
+    async def _moved(self, transfer: Transfer, brought: Brought | None, came: int, sent_ns: int, error: str) -> Op:
+        start, end = (brought.start, brought.end) if brought is not None else (0, 0)
+        content = brought.content if brought is not None else None
+        size = (content.size if end is None else end) - start if content is not None else 0
+        taken = size if transfer.leaves_at is None else min(size, transfer.leaves_at)
+        begun_ns = self.now_ns()
+        await asyncio.sleep(taken / (transfer.takes_per_s or BYTES_PER_S) + (1 + self._way(transfer.target)) / 1000)
+        digest = content.sha256(start, start + taken) if content is not None else EMPTY
+        moved = Moved(came, taken, digest, brought is not None and taken == size, begun_ns if taken else None)
+        status = brought.status if brought is not None and taken == size else None
+        asked = Call(transfer.target, transfer.method, transfer.url, None, transfer.name, headers=transfer.headers)
+        one = recorded(
+            asked, status, brought.reply if brought is not None else None, error=error or None, sent_ns=sent_ns,
+            received_ns=self.now_ns(), headers=brought.headers if brought is not None else {},
+        )  # fmt: skip
+        self.ops.append(replace(one, moved=moved))
+        return self.ops[-1]
+
+    async def stored(self) -> dict[str, Stored]:
+        return self.solution.stored(self.now_ns())
+
+    async def exchanged(self) -> dict[str, int]:
+        return dict.fromkeys(self.services, 0)
+
+    def recorded(self, scenario: str) -> tuple[Op, ...]:
+        return ()
 
     def note(self, name: str, value: JsonValue) -> None:
         self.facts[name] = value
@@ -208,7 +304,7 @@ class MemoryLab:
         if call.target in self._dead:
             error = "connection refused"
         else:
-            await asyncio.sleep((1 + delay_ms + self._way()) / 1000)
+            await asyncio.sleep((1 + delay_ms + self._way(call.target)) / 1000)
             if self._lives[call.target] != life:
                 error = "connection closed before any reply"
             elif self._fault and self.services:
@@ -218,13 +314,14 @@ class MemoryLab:
                 error = f"no answer within {call.timeout_s:g} s" if status is None else None
             else:
                 try:
+                    self.solution.sent_headers = call.headers
                     status, reply = self.solution.answer(self.now_ns(), *asked)
                     hold_ms, self.solution.hold_ms = self.solution.hold_ms, 0.0
                     await asyncio.sleep(hold_ms / 1000)
                 except SystemExit:
                     self._dead.add(call.target)
                     self.events.append(FaultEvent("died", call.target, self.now_ns()))
-            await asyncio.sleep((1 + self._way()) / 1000)
+            await asyncio.sleep((1 + self._way(call.target)) / 1000)
             if self._lives[call.target] != life or (status is None and error is None):
                 status, reply, error = None, None, "connection closed before any reply"
         self.in_flight -= 1
@@ -235,9 +332,10 @@ class MemoryLab:
         self.ops.append(op)
         return op
 
-    def _way(self) -> int:
+    def _way(self, target: str) -> int:
         """Milliseconds to the service, where that is worth modelling: 1 ms is part of every call's own."""
-        return self.services_ms if self.services_ms > 1 and self.services else 0
+        far = self._far.get(target, self.services_ms)
+        return far if far > 1 and self.services else 0
 
 
 def recorded(

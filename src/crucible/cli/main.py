@@ -32,6 +32,8 @@ def main() -> None:
 @click.option("--challenge", metavar="SLUG", help="Refuse a solution that answers another challenge.")
 @click.option("--check", "checks", multiple=True, metavar="ID", help="Only this check (RL-3 or its name); repeatable.")
 @click.option("--failed", is_flag=True, help="Only what failed in the last grade, with its seed.")
+@click.option("--on-top", is_flag=True, help="Build on top of the last build of DIR, as `watch` does: faster, and what "
+              "an earlier one left may hide a mistake.")  # fmt: skip
 @click.option("--profile", metavar="P", help="Judge for this business instead of the one in crucible.yaml.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Choose keys and orders as an earlier grade did.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Default: DIR/.crucible")
@@ -46,8 +48,8 @@ def main() -> None:
 @click.option("--build-timeout", type=click.FloatRange(1), default=Deadlines.build, show_default=True, metavar="S")
 @click.option("--boot-timeout", type=click.FloatRange(1), default=Deadlines.boot, show_default=True, metavar="S")
 def grade_command(
-    folder: Path, mode: str, challenge: str | None, checks: tuple[str, ...], failed: bool, profile: str | None,
-    seed: int | None, output: Path | None, since: Path | None,
+    folder: Path, mode: str, challenge: str | None, checks: tuple[str, ...], failed: bool, on_top: bool,
+    profile: str | None, seed: int | None, output: Path | None, since: Path | None,
     private: tuple[Path, ...], prices: Path, network: int, build_timeout: float, boot_timeout: float,
 ) -> None:  # fmt: skip
     """Grade the solution in DIR on servers of its own, and write what was seen and what follows to DIR/.crucible.
@@ -84,6 +86,7 @@ def grade_command(
                 prices=prices,
                 since=since,
                 challenge=challenge,
+                on_top=on_top,
             )
             if failed:
                 wanted = grade.failed(wanted)

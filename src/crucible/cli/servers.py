@@ -60,7 +60,8 @@ def _install(names: Sequence[str], every: bool, yes: bool) -> int:
     if steps and not yes:
         click.confirm("Run this?", abort=True)
     for step in steps:
-        install.run(step, os.environ)
+        if failed := install.run(step, os.environ):
+            click.echo(failed, err=True)
     return _show(shown)
 
 

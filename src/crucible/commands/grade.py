@@ -49,6 +49,8 @@ class Wanted:
     """The result of an earlier grade, as `previous` keeps it, that the summary tells the changes to."""
     challenge: str | None = None
     """The only challenge that may be graded, by its slug; any, if none is named."""
+    on_top: bool = False
+    """Whether to build on top of what was built of the folder before."""
 
 
 def failed(wanted: Wanted) -> Wanted:
@@ -118,6 +120,7 @@ def _grade(wanted: Wanted, environ: Mapping[str, str], telling: Telling) -> Grad
         network_ms=wanted.network_ms,
         deadlines=wanted.deadlines,
         loaded=challenge.load_file is not None,
+        on_top=wanted.on_top,
     )
     prices, known = read_prices(wanted.prices), references.read(challenge.folder)
     before = previous.read(wanted.since) if wanted.since is not None else None

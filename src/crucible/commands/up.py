@@ -58,7 +58,7 @@ async def _serve(plan: Plan, wanted: Wanted, environ: Mapping[str, str], console
         say("starting …")
         lab.first_port = wanted.port
         await lab.boot()
-        urls = {name: f"http://{running.host}:{running.port}" for name, running in lab.web.items()}
+        urls = {name: running.url for name, running in lab.web.items()}
         for name, url in (urls | await lab.urls()).items():
             say(f"{name}  {url}" if name in urls else f"{name}={url}")
         say("")

@@ -20,7 +20,7 @@ from crucible.planning import challenges
 from crucible.planning.challenges import Challenge
 from crucible.planning.names import UnknownNameError
 from crucible.planning.overlays import lay_out
-from crucible.planning.plan import checks_of
+from crucible.planning.plan import rests_on
 from crucible.planning.trials import Kind, Trial, trials
 from crucible.run import machine
 
@@ -160,7 +160,7 @@ def _asked(trial: Trial, setting: _Setting, solution: Path, output: Path, number
     if trial.profile:
         missed = manifest.profile(trial.profile)
         assert missed is not None
-        checks = tuple(check.id for check in checks_of([missed], setting.challenge.suite))
+        checks = rests_on(missed, setting.challenge.suite)
     mode: Mode = wanted.mode if trial.kind is Kind.REFERENCE else "quick"
     return grade.Wanted(
         folder=solution, output=output, seed=wanted.seed + number, mode=mode, checks=checks, profile=profile,

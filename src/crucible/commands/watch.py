@@ -114,14 +114,14 @@ class Watch:
 
     def begin(self, options: Sequence[str]) -> "subprocess.Popen[bytes]":
         """Start a grade."""
-        command = [sys.executable, "-m", "crucible.cli.main", "grade", str(self.wanted.folder)]
+        command = [sys.executable, "-m", "crucible.cli.main", "grade", "--on-top", str(self.wanted.folder)]
         return subprocess.Popen([*command, *self.wanted.options, *options], env=self._environ)
 
     def interrupt(self) -> None:
         """End what runs, as Ctrl-C would."""
         if self.running is not None:
             with contextlib.suppress(ProcessLookupError):
-                self.running.send_signal(signal.SIGINT)
+                self.running.send_signal(signal.SIGTERM)
             self.running.wait()
             self.running = None
 

@@ -23,9 +23,9 @@ from crucible.github import commands
 from crucible.github.as_root import GRADER
 from crucible.github.grader import AS_ROOT, run_grader, sudo
 from crucible.github.settings import FailOn, Settings, read_settings
-from crucible.judging import previous
+from crucible.judging import comparison, previous, verdict
 from crucible.planning.challenges import VARIABLE
-from crucible.report import pointers
+from crucible.report import comment, pointers
 from crucible.report.text import plain
 
 Outcome = Literal["passed", "failed", "inconclusive", "not_started", "error"]
@@ -192,10 +192,26 @@ def _in_repository(path: Path, workspace: Path) -> str:
     return os.path.relpath(path, workspace)
 
 
+def has_news(settings: Settings, folder: Path) -> bool:
+    """Whether a comment would say what the one on the push before did not; unknown counts as yes."""
+    before = settings.previous.with_name("comment")
+    try:
+        compared = folder / "comparison" / "comparison.json"
+        found = comparison.from_json(compared.read_bytes(), compared.name) if compared.is_file() else None
+        judged = verdict.from_json((folder / "result.json").read_bytes())
+        told = before.read_text() if before.is_file() else ""
+        before.parent.mkdir(parents=True, exist_ok=True)
+        before.write_text(comment.digest(judged, found))
+        return comment.news(judged, found, told)
+    except (OSError, ValueError, CrucibleError):
+        return True
+
+
 def write_outputs(settings: Settings, folder: Path, conclusion: Conclusion) -> None:
     """Append the outputs of `action.yml`, and the folder to upload, to the runner's file."""
     files = {"result": "result.json", "summary": "summary.md", "evidence": "evidence.json"}
     values = {"outcome": conclusion.outcome, "fits": ",".join(conclusion.fits), "directory": str(folder)}
+    values["news"] = "true" if has_news(settings, folder) else "false"
     values |= {name: str(folder / file) if (folder / file).is_file() else "" for name, file in files.items()}
     with settings.output_file.open("a", encoding="utf-8") as target:
         for name, value in values.items():

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from github.Repository import Repository
 
 from crucible.errors import CrucibleError, Fault
 from crucible.github import api, commands
-from crucible.judging import comparison, verdict
+from crucible.judging import comparison, references, verdict
 from crucible.judging.comparison import Comparison
 from crucible.judging.verdict import Verdict
-from crucible.report import comment
+from crucible.planning import challenges
+from crucible.report import choices, comment
 
 BOT = "github-actions[bot]"
 """Who writes with a workflow's own token. A comment of somebody else with our mark is somebody else's."""
@@ -44,6 +45,7 @@ class Settings:
     repository: str
     run_url: str
     event: Mapping[str, Any]
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 def main(environ: Mapping[str, str] | None = None) -> int:
@@ -84,6 +86,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         repository=repository,
         run_url=f"{server}/{repository}/actions/runs/{int(run.get('id') or of('GITHUB_RUN_ID'))}",
         event=event,
+        environ=environ,
     )
 
 
@@ -121,7 +124,8 @@ def tell(client: Github, settings: Settings, results: Results) -> str:
     pull, commit = find_pull(repository, settings.event)
     if pull is None:
         return "There is no open pull request for this commit, so there is nothing to comment on."
-    body = comment.comment_md(results.verdict, results.comparison, commit, settings.run_url)
+    buys = bought(results.verdict, settings.environ)
+    body = comment.comment_md(results.verdict, results.comparison, commit, settings.run_url, buys)
     mark = re.escape(comment.MARK) + r" ([0-9a-f]{16}) -->"
     for there in pull.get_issue_comments():
         match = re.match(mark, there.body or "")
@@ -134,6 +138,15 @@ def tell(client: Github, settings: Settings, results: Results) -> str:
     if not comment.tells_anything(results.comparison):
         return "Nothing changes beyond the noise, so there is no comment."
     return f"A comment has been written: {pull.create_issue_comment(body).html_url}"
+
+
+def bought(judged: Verdict, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """What the design buys and what it costs against the references; nothing, where its challenge is not at hand."""
+    try:
+        challenge = challenges.find(judged.challenge, environ, where="result.json")
+        return choices.against(judged, challenge.manifest, references.read(challenge.folder))
+    except CrucibleError:
+        return ()
 
 
 def find_pull(repository: Repository, event: Mapping[str, Any]) -> tuple[PullRequest | None, str]:

@@ -1,19 +1,20 @@
 """Blocks of load, judged: what a design's callers waited, what a request cost, and which rates it held. Pure.
 
 Of several blocks the median counts, and the lowest and the highest are its interval: of five blocks that is a
-confidence interval of 93.75 % for the median, whatever the distribution (Wilks 1948; 1 - 2 / 2^5).
+confidence interval of 93.75 % for the median, whatever the distribution (Wilks 1948; 1 - 2 / 2^5). From eight on the
+outermost may be left out without becoming less sure.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from math import comb
 from statistics import mean, median
 from typing import Any
 
 from crucible.check import Measure
 from crucible.evidence import Counts, LoadBlock
 
-LATENCIES = ("latency_p50_ms", "latency_p99_ms")
 ENOUGH = 3
 """Blocks, fewer of which say nothing."""
 MOST_UNANSWERED = 0.05
@@ -25,6 +26,8 @@ shorter without them, so a limit that it keeps is kept, and one that it misses i
 REFERENCE_PACE_US = 40.0
 """CPU time is told as it would be on a machine where an echo of the pacer's takes this long. A shared machine needs now
 more and now less for the same work, by half and within seconds (31 to 64 were seen on one), and machines differ."""
+MOST_OUTSIDE = 0.0704
+"""Chance that the median lies outside of an interval of eight blocks without their least and greatest."""
 BUSY = 0.75
 """Share of the machine's cores; a design that uses more of them itself leaves the generator little time."""
 KNEE_UNANSWERED = 0.001
@@ -89,6 +92,7 @@ def measures(load: Iterable[LoadBlock], rate: float) -> tuple[Measure, ...]:
         _latency(good, "latency_p50_ms", 50),
         _latency(good, "latency_p99_ms", 99),
         *(_each(good, axis, [cost[axis] for cost in costs]) for axis in costs[0]),
+        *(_apart(good, name) for name in sorted(set.intersection(*(set(block.apart_us) for block in good)))),
         *found,
     )
 
@@ -229,14 +233,35 @@ def foreign(load: Iterable[LoadBlock], rate: float) -> str | None:
 
 def _latency(good: Sequence[LoadBlock], axis: str, share: float) -> Measure:
     sides = [latency_ms(block, share) for block in good]
-    samples = sum(block.requests for block in good)
-    value = median(high for _, high in sides)
-    low = 0.0 if any(block.foreign > MOST_FOREIGN for block in good) else min(low for low, _ in sides)
-    return Measure(axis, value, low, max(high for _, high in sides), samples)
+    return _time(good, axis, sides, sum(block.requests for block in good))
+
+
+def _apart(good: Sequence[LoadBlock], name: str) -> Measure:
+    values = [percentile(block.apart_us[name], 95) / 1000 for block in good]
+    samples = sum(count for block in good for _, count in block.apart_us[name])
+    return _time(good, f"{name}_p95_ms", list(zip(values, values, strict=True)), samples)
+
+
+def _time(good: Sequence[LoadBlock], axis: str, sides: Sequence[tuple[float, float]], samples: int) -> Measure:
+    """A time, of which each block says the least and the most that it can be."""
+    least, (_, most) = around_median([low for low, _ in sides])[0], around_median([high for _, high in sides])
+    low = 0.0 if any(block.foreign > MOST_FOREIGN for block in good) else least
+    return Measure(axis, median(high for _, high in sides), low, most, samples)
 
 
 def _each(good: Sequence[LoadBlock], axis: str, values: Sequence[float]) -> Measure:
-    return Measure(axis, median(values), min(values), max(values), sum(block.answered for block in good))
+    return Measure(axis, median(values), *around_median(values), sum(block.answered for block in good))
+
+
+def around_median(values: Sequence[float]) -> tuple[float, float]:
+    """Between which of these values the median of what they were drawn from lies with 93 %, whatever its distribution
+    (order statistics; Conover, Practical Nonparametric Statistics, 3.2). All of them, where there are fewer than eight.
+    """
+    ordered, number = sorted(values), len(values)
+    outside, cut = 2 / 2**number, 0
+    while cut + 1 < number // 2 and outside + (more := 2 * comb(number, cut + 1) / 2**number) <= MOST_OUTSIDE:
+        outside, cut = outside + more, cut + 1
+    return ordered[cut], ordered[-1 - cut]
 
 
 def merged(*many: Counts) -> Counts:

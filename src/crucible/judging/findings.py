@@ -81,7 +81,7 @@ def history(recordings: Sequence[Recording], evidence: Evidence, part: Part) -> 
             sorted((event for recording in recordings for event in recording.events), key=lambda event: event.at_ns)
         ),
         facts=facts,
-        attempts=part.attempts,
+        attempts=part.attempts_of([recording.scenario for recording in recordings]),
         replicas=part.replicas,
         services=tuple(service.name for service in part.services),
         declares=dict(evidence.declares),

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from crucible.check import Measure
 from crucible.judging.graded import Graded
 from crucible.judging.limits import Judgement
-from crucible.judging.references import YOURS, ranking
+from crucible.judging.references import NONE, YOURS, References, ranking
 from crucible.judging.tradeoffs import Fit
-from crucible.judging.verdict import GradeOutcome
+from crucible.judging.verdict import GradeOutcome, Verdict
 from crucible.planning.manifest import Axis, Manifest
 
 APART = {"counted": 1.1, "cpu": 1.5, "noisy": 2.5}
@@ -53,19 +53,20 @@ class Missed:
     """What the keeper is worse in than the design."""
 
 
-def opposed(graded: Graded) -> tuple[Opposed, ...]:
+def opposed(verdict: Verdict, manifest: Manifest, references: References) -> tuple[Opposed, ...]:
     """Against each reference, for the run's own profile."""
-    if graded.verdict.fit is None:
+    if verdict.fit is None:
         return ()
     return tuple(
-        Opposed(name, _differences(graded.verdict.positions, stand.positions, graded.manifest))
-        for name, stand in graded.references.of(graded.verdict.profile).items()
+        Opposed(name, _differences(verdict.positions, stand.positions, manifest))
+        for name, stand in references.of(verdict.profile).items()
     )
 
 
 def missed(graded: Graded) -> tuple[Missed, ...]:
-    """Of the profiles that were looked at, those whose limits alone exclude the design."""
-    if graded.verdict.gates is GradeOutcome.FAILED:
+    """Of the profiles that were looked at, those whose limits alone exclude the design; none where no reference was
+    published to hold it against."""
+    if graded.verdict.gates is GradeOutcome.FAILED or graded.references == NONE:
         return ()
     return tuple(found for fit in graded.verdict.fits if (found := _missed(fit, graded)) is not None)
 

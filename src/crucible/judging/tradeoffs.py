@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from crucible.check import Measure
-from crucible.evidence import Part
+from crucible.evidence import LATENCIES, Part
 from crucible.judging import blocks
 from crucible.judging.cost import Bill, monthly
 from crucible.judging.flips import would_fit, would_not_fit
@@ -89,7 +89,7 @@ def _doubts(part: Part, profile: Profile, checked: Checked, taken: Mapping[str, 
     if (none := blocks.why_none(part.load, profile.rate)) is not None:
         doubts |= dict.fromkeys(OF_LOAD - taken.keys(), none)
     if (foreign := blocks.foreign(part.load, profile.rate)) is not None:
-        doubts |= dict.fromkeys(taken.keys() & blocks.LATENCIES, foreign)
+        doubts |= dict.fromkeys(taken.keys() & LATENCIES, foreign)
     return doubts
 
 
@@ -107,7 +107,7 @@ def _positions(profile: Profile, part: Part, checked: Checked, terms: Terms) -> 
     uncounted = {axis.id for axis in manifest.axes if axis.steadiness != "counted"}
     seen = [it for it in checked.measures if it.axis not in checked.open_axes or it.axis not in uncounted]
     known = [*seen, *counted(part, terms.process_types), *blocks.measures(part.load, profile.rate)]
-    paid = monthly(part, profile.rate, manifest.kept, terms.declares, known, terms.prices)
+    paid = monthly(part, profile.rate, manifest.kept, terms.declares, known, terms.prices, manifest.larger)
     bill, further = (paid[0], (paid[1],)) if paid is not None else (None, ())
     by_axis: dict[str, list[Measure]] = {}
     for measure in (*known, *further):

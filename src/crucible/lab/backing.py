@@ -23,6 +23,8 @@ class Backing:
         self.servers: dict[str, Server] = {}
         self.probes: dict[str, int] = {}
         """The port of the grader's own way to each service."""
+        self.ways: dict[int, str] = {}
+        """The service that each port leads to which an instance was given."""
         self.watches: list[Watch] = []
         """Over who comes past the network."""
         self.facts: dict[str, ServiceFacts] = {}
@@ -56,6 +58,7 @@ class Backing:
         found: dict[str, str] = {}
         for server in self.servers.values():
             port = await network.link(instance, server, self.delay_ms(server.name))
+            self.ways[port] = server.name
             found |= server.environment("127.0.0.1", port)
         return found
 

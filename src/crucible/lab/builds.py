@@ -19,7 +19,7 @@ from crucible.errors import CrucibleError, Fault
 from crucible.lab.environment import build_environment, build_folders, with_project
 from crucible.lab.isolation import hand_over
 from crucible.lab.logs import cut, tail
-from crucible.lab.workspace import copy_files, files_of
+from crucible.lab.workspace import bring_up_to_date, copy_files, files_of
 from crucible.processes.child import Child
 from crucible.processes.confinement import Confinement
 
@@ -46,6 +46,9 @@ class Recipe:
     deadline_s: float
     builder: Confinement
     """Who builds."""
+    on_top: bool = False
+    """Whether to build on top of what was built of this folder before, as whoever works on it does. What an earlier
+    build has left may hide that something is missing."""
 
 
 async def build(recipe: Recipe, environ: Mapping[str, str], held: ExitStack) -> Path:
@@ -60,12 +63,15 @@ async def build(recipe: Recipe, environ: Mapping[str, str], held: ExitStack) -> 
     try:
         files = list(files_of(folder))
         _refuse_too_much(folder, files)
-        place = builds / _key(folder, files, command)
+        key = _key(folder, files, command)
     except OSError as error:
         raise CrucibleError(
             f"cannot be read: {error.strerror}", where=str(error.filename or folder),
             fix="let the grader read the whole folder, and leave it alone meanwhile", fault=Fault.LEARNER,
         ) from error  # fmt: skip
+    if recipe.on_top and (tree := await _build_on_top(recipe, files, key, _Made(builds, home, environ, held))):
+        return tree
+    place = builds / key
     marker, lock = place / "complete", held.enter_context(place.with_suffix(".lock").open("w"))
     await _lock(lock, fcntl.LOCK_SH)
     while not marker.exists():
@@ -75,10 +81,7 @@ async def build(recipe: Recipe, environ: Mapping[str, str], held: ExitStack) -> 
             shutil.rmtree(place, ignore_errors=True)
             try:
                 copy_files(folder, files, place / "tree")
-                if command is not None:
-                    hand_over(place / "tree", builder)
-                    env = with_project(build_environment(environ, home), place / "tree")
-                    await _run(command, recipe, place / "tree", env)
+                await _make(recipe, place / "tree", home, environ)
             except BaseException:
                 shutil.rmtree(place, ignore_errors=True)
                 raise
@@ -87,6 +90,51 @@ async def build(recipe: Recipe, environ: Mapping[str, str], held: ExitStack) -> 
     os.utime(marker)
     _forget_old(builds)
     return place / "tree"
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Where builds are made, and by what."""
+
+    builds: Path
+    home: Path
+    environ: Mapping[str, str]
+    held: ExitStack
+
+
+async def _build_on_top(recipe: Recipe, files: list[Path], key: str, made: _Made) -> Path | None:
+    """The tree of this folder, brought up to date where it lies and built again; None while another one uses it."""
+    place = made.builds / f"of-{hashlib.sha256(os.fsencode(recipe.folder.resolve())).hexdigest()[:32]}"
+    place.mkdir(exist_ok=True)
+    lock = made.held.enter_context(place.with_suffix(".lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    marker, listed, tree = place / "complete", place / "files", place / "tree"
+    if not marker.is_file() or marker.read_text() != key:
+        marker.unlink(missing_ok=True)
+        before = [Path(os.fsdecode(it)) for it in listed.read_bytes().split(b"\0")] if listed.is_file() else []
+        listed.write_bytes(b"\0".join(os.fsencode(path) for path in {*before, *files}))
+        try:
+            bring_up_to_date(recipe.folder, files, tree, before)
+        except OSError:  # a file where a folder was, or what a build forbids
+            shutil.rmtree(tree, ignore_errors=True)
+            copy_files(recipe.folder, files, tree)
+        await _make(recipe, tree, made.home, made.environ)
+        listed.write_bytes(b"\0".join(map(os.fsencode, files)))
+        marker.write_text(key)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    os.utime(marker)
+    _forget_old(made.builds)
+    return tree
+
+
+async def _make(recipe: Recipe, tree: Path, home: Path, environ: Mapping[str, str]) -> None:
+    """Run the build, if there is one."""
+    if recipe.command is not None:
+        hand_over(tree, recipe.builder)
+        await _run(recipe.command, recipe, tree, with_project(build_environment(environ, home), tree))
 
 
 def _refuse_too_much(folder: Path, files: list[Path]) -> None:

@@ -36,20 +36,38 @@ def encode(
     return ("\r\n".join(head) + "\r\n\r\n").encode() + (body or b"")
 
 
-class Connection(asyncio.Protocol):
+class ReplyHead:
+    """What httptools calls for the head of an answer, and what it comes to."""
+
+    def __init__(self) -> None:
+        self.forget_head()
+
+    def forget_head(self) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+        """Those that can be judged."""
+        self.framed = False
+        """Whether the answer says how long it is."""
+        self.head_complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head_complete:
+            return  # what follows the body of a reply in chunks says nothing that is judged
+        self.framed |= name.lower() in FRAMING
+        if untrusted.may_be_judged(name) and len(self.headers) < untrusted.MOST_HEADERS:
+            self.headers.append((name, value))
+
+
+class Connection(ReplyHead, asyncio.Protocol):
     """One connection, one request at a time."""
 
     def __init__(self, on_close: Callable[["Connection"], None]) -> None:
+        super().__init__()
         self._on_close = on_close
         self._transport: asyncio.Transport | None = None
         self._done: asyncio.Future[Received] | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._body: list[bytes] = []
         self._received = 0
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._framed = False
-        """Whether the reply says how long it is."""
-        self._headers_complete = False
         self.reusable = False
         self.idle_since_ns = 0
         self.used = False
@@ -73,10 +91,11 @@ class Connection(asyncio.Protocol):
 
     def _start_reply(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
-        self._forget_head()
+        self._forget_reply()
 
-    def _forget_head(self) -> None:
-        self._body, self._headers, self._headers_complete, self._framed = [], [], False, False
+    def _forget_reply(self) -> None:
+        self._body = []
+        self.forget_head()
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
@@ -98,15 +117,8 @@ class Connection(asyncio.Protocol):
         if self._done is not None and self._done.done():
             self.reusable = False  # a second reply to one request: whatever follows could be taken for another's
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._headers_complete:
-            return  # what follows the body of a reply in chunks says nothing that is judged
-        self._framed |= name.lower() in FRAMING
-        if untrusted.may_be_judged(name) and len(self._headers) < untrusted.MOST_HEADERS:
-            self._headers.append((name, value))
-
     def on_headers_complete(self) -> None:
-        self._headers_complete = True
+        self.head_complete = True
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
@@ -116,18 +128,18 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         status = self._parser.get_status_code()
         if 100 <= status < 200:
-            self._forget_head()  # an interim answer; the parser goes on to the real one by itself
+            self._forget_reply()  # an interim answer; the parser goes on to the real one by itself
             return
         if self._done is not None and not self._done.done():
             self.reusable = self._parser.should_keep_alive() and self._transport.get_write_buffer_size() == 0
             self._done.set_result(self._answer(status))
 
     def _answer(self, status: int) -> Received:
-        return Received(status, untrusted.headers(self._headers), b"".join(self._body))
+        return Received(status, untrusted.headers(self.headers), b"".join(self._body))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._done is not None and not self._done.done():
-            if exc is None and self._headers_complete and not self._framed and self._parser is not None:
+            if exc is None and self.head_complete and not self.framed and self._parser is not None:
                 self._done.set_result(self._answer(self._parser.get_status_code()))
             else:
                 how = "reset" if isinstance(exc, ConnectionResetError) else "closed"

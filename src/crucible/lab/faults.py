@@ -32,16 +32,17 @@ class Faults:
         self._happened(FaultEvent(kind, subject, begun_ns, self._lab.now_ns(), detail))
 
     @asynccontextmanager
-    async def slow(self, ms: int, service: str | None) -> AsyncIterator[None]:
+    async def slow(self, ms: int, service: str | None, instance: str | None) -> AsyncIterator[None]:
         names, begun = [service] if service else list(self._lab.servers), self._lab.now_ns()
+        alone: dict[str, JsonValue] = {"for": instance} if instance else {}
         try:
             for name in names:
-                await self._lab.network.delay(name, ms)
+                await self._lab.network.delay(name, ms, instance)
             yield
         finally:
             for name in names:
-                await self._lab.network.delay(name, self._lab.backing.delay_ms(name))
-                self.record("slow", name, begun, ms_each_way=ms)
+                await self._lab.network.delay(name, self._lab.backing.delay_ms(name), instance)
+                self.record("slow", name, begun, ms_each_way=ms, **alone)
 
     @asynccontextmanager
     async def network(self, service: str, kind: NetworkFault, most: int) -> AsyncIterator[None]:

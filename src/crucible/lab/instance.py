@@ -15,7 +15,7 @@ import psutil
 from crucible.errors import CrucibleError, Fault
 from crucible.evidence import Printed
 from crucible.lab.accounting import crowds
-from crucible.lab.client import Client
+from crucible.lab.client import Client, Reply
 from crucible.lab.connection import encode
 from crucible.lab.environment import with_project
 from crucible.lab.isolation import hand_over
@@ -28,6 +28,7 @@ from crucible.processes.confinement import Confinement
 from crucible.processes.ports import free_port
 
 PROBE_S = 2.0
+IPV4, IPV6 = "127.0.0.1", "::1"
 MOST_READ = 64 << 10
 """Bytes at the end of a log in which mistakes are looked for."""
 
@@ -50,7 +51,7 @@ class Running:
         """`tree`: what was built; `port`: where it answers, if it does: a free one, where none is given."""
         self.instance = instance
         self.port = (port or free_port()) if instance.answers_http else 0
-        self.host = "127.0.0.1"
+        self.host = IPV4
         self.log = place.log
         self.tree = tree
         self._place = place
@@ -98,6 +99,12 @@ class Running:
         command = ["/bin/sh", "-c", f"exec {self.instance.command}"]
         self._child = Child.start(command, cwd=home, log=self.log, env=env, confined=confined)
         self._death_told, self._ended_for = False, None  # not before: it would tell the earlier one's death again
+
+    @property
+    def url(self) -> str:
+        """Where it answers, as `healthy` has found it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
 
     def last_lines(self) -> str:
         """The end of what it has printed since it was started: at most 1,000 bytes, as text that may hold anything."""
@@ -155,14 +162,11 @@ class Running:
         while time.monotonic() < end:
             if self.ended is not None:
                 raise self._failure(self._how_it_ended(), "start the command by hand with PORT set")
-            for host in ("127.0.0.1", "::1"):
-                request = encode("GET", self.port, "/healthz")
-                reply = await client.request(host, self.port, request, min(PROBE_S, deadline_s))
-                if reply.status == 200:
-                    self.host = host
-                    return
-                if not reply.never_sent:
-                    seen = f"the last answer was {reply.status}" if reply.status else str(reply.error)
+            self.host, reply = await self._where(client, min(PROBE_S, deadline_s))
+            if reply.status == 200:
+                return
+            if not reply.never_sent:
+                seen = f"the last answer was {reply.status}" if reply.status else str(reply.error)
             await asyncio.sleep(0.03)
             cut(self.log)
         listening = self._listening()
@@ -176,6 +180,19 @@ class Running:
             f"{self.name} did not answer GET /healthz with 200 within {deadline_s:.3g} s: {seen}",
             "answer GET /healthz with 200 on $PORT as soon as requests can be taken",
         )
+
+    async def _where(self, client: Client, within_s: float) -> tuple[str, Reply]:
+        """Which address answers, and what it says. Who came up after the first was asked is asked there again: Go's
+        0.0.0.0 is every address, of both kinds."""
+        request = encode("GET", self.port, "/healthz")
+        first = await client.request(IPV4, self.port, request, within_s)
+        if first.status == 200:
+            return IPV4, first
+        other = await client.request(IPV6, self.port, request, within_s)
+        if other.status != 200:
+            return IPV4, first if other.never_sent else other
+        first = await client.request(IPV4, self.port, request, within_s)
+        return (IPV4, first) if first.status == 200 else (IPV6, other)
 
     def _how_it_ended(self) -> str:
         status = self.ended

@@ -30,8 +30,6 @@ MOST_TASKS = 1_024
 """Processes and threads of one instance; further ones cannot be started."""
 MOST_PROCESSES = 256
 """Processes of one instance; it is ended for more."""
-MEMORY_LIMIT = 2 << 30
-"""Bytes that the processes of one instance may hold."""
 FIREWALLS = ("iptables", "ip6tables")
 
 

@@ -7,12 +7,13 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from crucible import services
 from crucible.errors import CrucibleError
-from crucible.evidence import Attempt, FaultEvent, ServiceFacts, Timing, Traffic, Usage
+from crucible.evidence import Attempt, FaultEvent, Op, ServiceFacts, Timing, Traffic, Usage
 from crucible.lab import builds, environment, isolation, leftovers, logs, network
 from crucible.lab.backing import Backing
 from crucible.lab.client import Client
@@ -37,9 +38,9 @@ KEPT_REPLIES = 64 << 20
 class RunningLab:
     """Services, network and solution of one run. Made and ended by `open_lab`."""
 
-    def __init__(self, plan: Plan, folder: Path, environ: Mapping[str, str], hidden: Sequence[Path] = ()) -> None:
+    def __init__(self, plan: Plan, folder: Path, environ: Mapping[str, str], opening: "Opening") -> None:
         self.plan = plan
-        self.begun_ns = time.monotonic_ns()
+        self.begun_ns = time.monotonic_ns() if opening.begun_ns is None else opening.begun_ns
         self.client = Client()
         self.backing = Backing(plan, folder / "services")
         self.timings: list[Timing] = []
@@ -49,19 +50,24 @@ class RunningLab:
         self.logs.mkdir(mode=0o700)
         self.folder = folder
         self._environ = environ
-        self._hidden = hidden
+        self._opening = opening
+        self.tree: asyncio.Future[Path] = asyncio.get_running_loop().create_future()
+        """What was built, as soon as it is."""
         self._network: network.Network | None = None
         self._held = ExitStack()
         """What no other grade may take away meanwhile."""
         self.tally = Tally(self.instances, self.backing)
         self.supervisor = Supervisor(
-            self.instances, self.tally.accounts, lambda: self.isolation.crowded(), self.now_ns
+            self.instances, self.tally.accounts, lambda: self.isolation.crowded(), self.now_ns,
+            plan.solution.manifest.memory_mib << 20,
         )  # fmt: skip
         self.sink = SinkServer(plan.seed, self.now_ns) if plan.solution.manifest.sink else None
         self.first_port = 0
         """Of those that answer HTTP, one after the other; free ones, where it is 0."""
         self.given_up = ""
         """Why nothing further is to be tried; empty while it is."""
+        self.recorded: dict[str, tuple[Op, ...]] = {}
+        """What each scenario that is over has asked."""
         self._kept = 0
 
     @property
@@ -77,6 +83,11 @@ class RunningLab:
     def web(self) -> dict[str, Running]:
         """The instances that answer HTTP, by name."""
         return {name: running for name, running in self.instances.items() if running.instance.answers_http}
+
+    def who_listens(self, port: int) -> str | None:
+        """The instance, or the service, that a port leads to; None where it is neither."""
+        own = next((name for name, running in self.web.items() if running.port == port), None)
+        return own or self.backing.ways.get(port)
 
     @property
     def service_facts(self) -> tuple[ServiceFacts, ...]:
@@ -109,7 +120,7 @@ class RunningLab:
         work.mkdir(mode=0o711)
         tools = environment.tools(self._environ)
         self.isolation = await asyncio.to_thread(
-            isolation.isolate, self.folder, [work, kept, home], tools, self._hidden
+            isolation.isolate, self.folder, [work, kept, home], tools, self._opening.hidden
         )
         if self.sink is not None:
             await self.sink.start()
@@ -123,15 +134,22 @@ class RunningLab:
         await self.timed("boot", self._start_solution(built.result()))
 
     async def _build(self) -> Path:
+        tree = await (self._built() if self._opening.tree is None else self._opening.tree)
+        if not self.tree.done():
+            self.tree.set_result(tree)
+        return tree
+
+    async def _built(self) -> Path:
         solution = self.plan.solution
         recipe = builds.Recipe(
-            solution.folder, solution.build, self.logs / "build.log", self.plan.deadlines.build, self.isolation.builder
-        )
+            solution.folder, solution.build, self.logs / "build.log", self.plan.deadlines.build, self.isolation.builder,
+            self.plan.on_top,
+        )  # fmt: skip
         return await builds.build(recipe, self._environ, self._held)
 
     async def _start_solution(self, tree: Path) -> None:
         for instance in self.plan.instances:
-            path, settings = environment.search_path(self._environ), self.plan.solution.manifest.settings
+            path, settings = environment.search_path(self._environ), self._settings
             given = await self.backing.environment(instance.name, self.network)
             env = {"PATH": path, **settings, **self._sunk, **given}
             place = Place(
@@ -180,6 +198,10 @@ class RunningLab:
             starts += 1
 
     @property
+    def _settings(self) -> dict[str, str]:
+        return self.plan.solution.manifest.environment(self.plan.mode)
+
+    @property
     def _sunk(self) -> dict[str, str]:
         return {"SINK_URL": f"http://127.0.0.1:{self.sink.port}"} if self.sink is not None else {}
 
@@ -190,7 +212,7 @@ class RunningLab:
 
     async def urls(self) -> dict[str, str]:
         """The environment in which a process started by hand reaches the same services, through the same network."""
-        return self._sunk | await self.backing.environment("hand.0", self.network)
+        return self._settings | self._sunk | await self.backing.environment("hand.0", self.network)
 
     async def revive(self) -> list[FaultEvent]:
         """Start again what has ended, so that one scenario's casualties are not charged to the next."""
@@ -215,6 +237,13 @@ class RunningLab:
 
     async def traffic(self) -> tuple[Traffic, ...]:
         return await self.tally.traffic(self.network)
+
+    async def exchanged(self) -> dict[str, int]:
+        """Bytes in both directions with each service since the network began."""
+        found = dict.fromkeys(self.servers, 0)
+        for it in await self.network.traffic():
+            found[it.service] += it.bytes_to_service + it.bytes_from_service
+        return found
 
     async def usage(self) -> tuple[Usage, ...]:
         return await self.tally.usage()
@@ -257,15 +286,24 @@ async def _side_by_side() -> AsyncIterator[asyncio.TaskGroup]:
         raise known.exceptions[0] from None
 
 
+@dataclass(frozen=True)
+class Opening:
+    """How a lab is opened, beyond its plan."""
+
+    hidden: Sequence[Path] = ()
+    """Folders that the solution must not see."""
+    begun_ns: int | None = None
+    """The beginning of its clock, on that of `time.monotonic_ns`; now, where there is none."""
+    tree: Awaitable[Path] | None = None
+    """What another lab has built, and holds; without one it builds itself."""
+
+
 @asynccontextmanager
 async def open_lab(
-    plan: Plan, kept_logs: Path, environ: Mapping[str, str], hidden: Sequence[Path] = ()
+    plan: Plan, kept_logs: Path, environ: Mapping[str, str], opening: Opening | None = None
 ) -> AsyncIterator[RunningLab]:
-    """A lab to boot for `plan`; whatever ends the block, nothing of it stays but the logs, in `kept_logs`.
-
-    `hidden`: folders that the solution must not see.
-    """
-    lab = RunningLab(plan, leftovers.make_run_folder(), environ, hidden)
+    """A lab to boot for `plan`; whatever ends the block, nothing of it stays but the logs, in `kept_logs`."""
+    lab = RunningLab(plan, leftovers.make_run_folder(), environ, opening or Opening())
     watching = [
         asyncio.create_task(watch())
         for watch in (lab.supervisor.watch, lab.supervisor.watch_crowds, lab.tally.watch_strangers)

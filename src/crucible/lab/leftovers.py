@@ -1,12 +1,10 @@
 """The run's own folder, and the clearing of what a grader that was killed left behind."""
 
-import json
 import os
+import re
 import shutil
 import stat
 import tempfile
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,19 +15,15 @@ from crucible.services import container
 from crucible.services.postgres_cluster import release
 
 PREFIX = "crucible-run-"
-LONGEST = 60
+_NAME = re.compile(rf"{PREFIX}([0-9]+)-.+")
+LONGEST = 52
 """Characters of a temporary folder's path in which servers can still open sockets (unix(7) allows 108 in all)."""
-NAMELESS_S = 60.0
-"""After this long a folder that names no owner is one whose grader was killed while it made it."""
-_OWNER = "owner.json"
 
 
 def make_run_folder() -> Path:
-    """A new folder for everything that a run makes, marked with its owner. Others may pass through, not look."""
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_base()))
+    """A new folder for everything that a run makes, named after its owner. Others may pass through, not look."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=_base()))
     folder.chmod(0o711)
-    owner = {"pid": os.getpid(), "started": psutil.Process().create_time()}
-    (folder / _OWNER).write_text(json.dumps(owner))
     return folder
 
 
@@ -42,7 +36,7 @@ def clear() -> str | None:
     """End the processes and remove the folders of runs whose grader is gone; says in a sentence what was cleared."""
     folders = processes = 0
     for folder in _base().glob(f"{PREFIX}*"):
-        if _is_ours(folder) and _abandoned(folder):
+        if _abandoned(folder):
             processes += kill_all(lambda folder=folder: _living_in(folder))  # type: ignore[misc]
             lift(folder.name)
             container.clear(folder.name)
@@ -55,26 +49,21 @@ def clear() -> str | None:
 
 
 def _abandoned(folder: Path) -> bool:
-    try:
-        owner = json.loads((folder / _OWNER).read_text())
-        process = psutil.Process(owner["pid"])
-        if process.status() == psutil.STATUS_ZOMBIE:  # ended, but nobody has collected it, as in many containers
-            return True
-        return bool(abs(process.create_time() - owner["started"]) > 1)
-    except psutil.NoSuchProcess:
-        return True
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
-        with suppress(OSError):
-            return time.time() - folder.stat().st_mtime > NAMELESS_S
-        return False
-
-
-def _is_ours(folder: Path) -> bool:
+    """Whether it is a run's, of this user, whose owner has ended. Another process may have got the owner's number: it
+    began after the last entry was made in the folder."""
+    named = _NAME.fullmatch(folder.name)
     try:
         about = folder.lstat()
-    except OSError:  # another grader has just removed it
+        if named is None or not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
+            return False
+        process = psutil.Process(int(named[1]))
+        if process.status() == psutil.STATUS_ZOMBIE:  # ended, but nobody has collected it, as in many containers
+            return True
+        return bool(process.create_time() > about.st_mtime + 1)
+    except psutil.NoSuchProcess:
+        return True
+    except (OSError, psutil.Error):  # another grader has just removed it, or it cannot be seen
         return False
-    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
 
 
 def _living_in(folder: Path) -> list[psutil.Process]:

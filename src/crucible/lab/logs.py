@@ -26,7 +26,7 @@ def tail(log: Path, size: int = 2000, since: int = 0) -> str:
         with log.open("rb") as file:
             end = log.stat().st_size
             file.seek(max(since if since <= end else 0, end - size))  # it may have been cut meanwhile
-            return file.read().decode("utf-8", "replace")
+            return file.read(size).decode("utf-8", "replace")  # no more, however much is printed meanwhile
     except OSError:
         return ""
 

@@ -80,9 +80,10 @@ class Network:
         )  # fmt: skip
         return int(answer["port"])
 
-    async def delay(self, service: str, ms: int) -> None:
-        """Put `service` `ms` milliseconds away, each way, for every instance; what is on its way keeps its order."""
-        await self._ask(do="delay", service=service, delay_ms=ms)
+    async def delay(self, service: str, ms: int, instance: str | None = None) -> None:
+        """Put `service` `ms` milliseconds away, each way, for every instance or for one alone; what is on its way keeps
+        its order."""
+        await self._ask(do="delay", service=service, delay_ms=ms, instance=instance)
 
     async def strike(self, service: str, kind: NetworkFault, most: int = 0) -> None:
         """Put every way to `service` under a fault; one at a time for each service."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
-from crucible.check import Call, Mode, NetworkFault, Sink
+from crucible.check import Call, Mode, NetworkFault, Sink, Stored, Transfer
 from crucible.errors import CrucibleError
 from crucible.evidence import FaultEvent, Op, Problem, Recording, Request, Result
-from crucible.lab import untrusted
+from crucible.lab import transfers, untrusted
 from crucible.lab.client import Reply
 from crucible.lab.connection import encode
 from crucible.lab.faults import Faults
@@ -49,6 +49,9 @@ class Observer:
     def services(self) -> tuple[str, ...]:
         return tuple(self._lab.servers)
 
+    def simulated(self, service: str) -> bool:
+        return service in self._lab.servers and self._lab.servers[service].source.stands_in
+
     @property
     def mode(self) -> Mode:
         return self._lab.plan.mode
@@ -68,11 +71,12 @@ class Observer:
         body = call.raw
         if body is None and call.body is not None:
             body = json.dumps(call.body).encode()
-        request = encode(
+        sent = encode(
             call.method, running.port, call.path, body, call.content_type, headers=call.headers
         )  # fmt: skip
-        reply = await self._lab.client.request(running.host, running.port, request, call.timeout_s)
-        op = _op(call, body, reply, self._lab)
+        reply = await self._lab.client.request(running.host, running.port, sent, call.timeout_s)
+        request = Request(call.method, call.path, _shown(call, body), dict(call.headers))
+        op = _op(call, request, reply, self._lab, json_reply=call.json_reply)
         self._ops.append(op)
         return op
 
@@ -93,6 +97,26 @@ class Observer:
 
         return list(await asyncio.gather(*(at(begun + i * gap_s, call) for i, call in enumerate(calls))))
 
+    async def transfer(self, transfer: Transfer) -> Op:
+        place = transfers.address(transfer.url, self._lab.web[transfer.target].url)
+        there = self._lab.who_listens(place.port) if place is not None else None
+        head = transfers.head(transfer, place) if place is not None else None
+        moved = None
+        if place is None or there is None:
+            reply = _not_sent("its address leads neither to the solution nor to a service of its own")
+        elif head is None:
+            reply = _not_sent("a header that it is to be sent with is none")
+        else:
+            done = await transfers.transfer(transfer, place, head)
+            reply, moved = done.reply, done.moved
+            if moved.first_byte_ns is not None:
+                moved = replace(moved, first_byte_ns=moved.first_byte_ns - self._lab.begun_ns)
+        op = _op(transfer, _moving(transfer), reply, self._lab, json_reply=False)
+        if moved is not None and there is not None:
+            op = replace(op, target=there, headers=dict(reply.headers), moved=moved)
+        self._ops.append(op)
+        return op
+
     async def configure(self, call: Call) -> list[Op]:
         targets = (call.target,) if self._lab.servers else self.replicas
         return list(await asyncio.gather(*(self.call(replace(call, target=target)) for target in targets)))
@@ -105,8 +129,10 @@ class Observer:
     def in_flight(self) -> int:
         return self._lab.client.in_flight
 
-    def slow(self, ms: int, service: str | None = None) -> AbstractAsyncContextManager[None]:
-        return self._faults.slow(ms, service)
+    def slow(
+        self, ms: int, service: str | None = None, *, instance: str | None = None
+    ) -> AbstractAsyncContextManager[None]:
+        return self._faults.slow(ms, service, instance)
 
     def fault(self, service: str, kind: NetworkFault, *, most: int = 0) -> AbstractAsyncContextManager[None]:
         return self._faults.network(service, kind, most)
@@ -146,6 +172,15 @@ class Observer:
     async def footprint(self) -> dict[str, int]:
         return await self._lab.tally.footprint()
 
+    async def stored(self) -> dict[str, Stored]:
+        return await self._lab.tally.stored()
+
+    async def exchanged(self) -> dict[str, int]:
+        return await self._lab.exchanged()
+
+    def recorded(self, scenario: str) -> tuple[Op, ...]:
+        return self._lab.recorded.get(scenario, ())
+
     def note(self, name: str, value: JsonValue) -> None:
         self._facts[name] = value
 
@@ -183,13 +218,13 @@ def _percentile(values: list[float], share: float) -> float:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else 0.0
 
 
-def _op(call: Call, body: bytes | None, reply: Reply, lab: RunningLab) -> Op:
-    known = classify(reply, call.json_reply, lab.may_keep)
+def _op(asked: Call | Transfer, request: Request, reply: Reply, lab: RunningLab, *, json_reply: bool) -> Op:
+    known = classify(reply, json_reply, lab.may_keep)
     return Op(
-        client=call.client,
-        name=call.name,
-        target=call.target,
-        request=Request(call.method, call.path, _shown(call, body), dict(call.headers)),
+        client=asked.client,
+        name=asked.name,
+        target=asked.target,
+        request=request,
         result=known.result,
         status=reply.status,
         reply=known.content,
@@ -198,6 +233,18 @@ def _op(call: Call, body: bytes | None, reply: Reply, lab: RunningLab) -> Op:
         received_ns=reply.received_ns - lab.begun_ns,
         headers=untrusted.telling(reply.headers, is_json=known.content is not None),
     )
+
+
+def _not_sent(why: str) -> Reply:
+    now = time.monotonic_ns()
+    return Reply(None, b"", why, now, now, never_sent=True)
+
+
+def _moving(transfer: Transfer) -> Request:
+    said = transfer.sends
+    body = f"{said.size} bytes, of the seed {said.seed}" if said is not None else None
+    headers = {name: value for name, value in transfer.headers.items() if untrusted.can_be_kept([name, value])}
+    return Request(transfer.method, untrusted.text(transfer.url), body, headers)
 
 
 def _shown(call: Call, body: bytes | None) -> JsonValue:

@@ -30,8 +30,8 @@ class Proxies:
                 link = self._links[name] = Link(service, upstream, delay_ms / 1000)
                 await link.listen(partial(Pipe, link, None))
                 return {"port": link.port}
-            case {"do": "delay", "service": service, "delay_ms": delay_ms}:
-                for link in self._of(service):
+            case {"do": "delay", "service": service, "delay_ms": delay_ms, "instance": instance}:
+                for link in self._of(service, instance):
                     link.delay_s = delay_ms / 1000
                 return {}
             case {"do": "strike", "service": service, "kind": kind, "most": most}:
@@ -52,8 +52,13 @@ class Proxies:
             case _:
                 return {"error": f"unknown command {request}"}
 
-    def _of(self, service: str) -> list[Link]:
-        return [link for link in self._links.values() if link.service == service]
+    def _of(self, service: str, instance: str | None = None) -> list[Link]:
+        """Every way to a service, or that of one instance."""
+        alone = f"{service}/{instance}"
+        return [
+            link for name, link in self._links.items()
+            if link.service == service and (instance is None or name == alone)
+        ]  # fmt: skip
 
 
 def take_all_descriptors() -> None:

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from crucible.evidence import FaultEvent
 from crucible.lab.accounting import Accounts
 from crucible.lab.instance import Running
-from crucible.lab.isolation import MEMORY_LIMIT, MOST_PROCESSES
+from crucible.lab.isolation import MOST_PROCESSES
 from crucible.lab.logs import cut
 
 WATCH_S = 0.05
@@ -25,19 +25,22 @@ class Supervisor:
 
     def __init__(
         self, instances: Mapping[str, Running], accounts: Accounts, crowded: Callable[[], dict[str, int]],
-        now_ns: Callable[[], int],
+        now_ns: Callable[[], int], memory_limit: int,
     ) -> None:  # fmt: skip
-        """`crowded` says which instances have more processes than they may, and how many."""
+        """`crowded` says which instances have more processes than they may, and how many; `memory_limit` how many bytes
+        each may hold."""
         self.told: list[Told] = []
         self._instances = instances
         self._accounts = accounts
         self._crowded = crowded
         self._now_ns = now_ns
+        self._memory_limit = memory_limit
         self._untold: list[FaultEvent] = []
         """What the grader did while nobody listened."""
         self._fallen: dict[str, float] = {}
         """When workers ended that are to be started again, on the monotonic clock."""
         self._reviving = asyncio.Lock()
+        self._ending = asyncio.Lock()
 
     @contextmanager
     def telling(self, happened: Told) -> Iterator[None]:
@@ -85,11 +88,21 @@ class Supervisor:
         """End an instance that has more processes than it may, until cancelled. Apart from `watch`, which a crowd could
         hold up for minutes: to read a process's memory is to wait for its forks."""
         while True:
+            await self._end_crowds()
+            await asyncio.sleep(SAMPLE_S)
+
+    async def last_look(self) -> list[FaultEvent]:
+        """What nobody was told of, once nobody will listen any more; with who has too many processes by then."""
+        await self._end_crowds()
+        untold, self._untold = self._untold, []
+        return untold
+
+    async def _end_crowds(self) -> None:
+        async with self._ending:  # who looks meanwhile would see the same ones
             for name, number in (await asyncio.to_thread(self._crowded)).items():
                 detail: dict[str, JsonValue] = {"processes": number, "most": MOST_PROCESSES}
                 why = f"it had {number} processes, and may have {MOST_PROCESSES}"
                 await self._end_for(why, FaultEvent("too_many_processes", name, self._now_ns(), detail=detail))
-            await asyncio.sleep(SAMPLE_S)
 
     async def _start_fallen(self) -> None:
         """Start workers again that have ended by themselves, a moment later, as whatever runs them elsewhere would."""
@@ -118,9 +131,9 @@ class Supervisor:
         """End an instance that holds more memory than it may."""
         for running in self._instances.values():
             held = self._accounts.held.get(running.pid or 0, 0)
-            if held > MEMORY_LIMIT:
-                detail: dict[str, JsonValue] = {"held_bytes": held, "limit_bytes": MEMORY_LIMIT}
-                why = f"it held {held >> 20:,} MiB of memory, and may hold {MEMORY_LIMIT >> 20:,}"
+            if held > self._memory_limit:
+                detail: dict[str, JsonValue] = {"held_bytes": held, "limit_bytes": self._memory_limit}
+                why = f"it held {held >> 20:,} MiB of memory, and may hold {self._memory_limit >> 20:,}"
                 await self._end_for(why, FaultEvent("out_of_memory", running.name, self._now_ns(), detail=detail))
 
     async def _end_for(self, why: str, event: FaultEvent) -> None:

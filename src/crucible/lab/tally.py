@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from crucible.check import Stored
 from crucible.evidence import Traffic, Usage
 from crucible.lab import network
 from crucible.lab.accounting import Accounts, Root
@@ -51,6 +52,11 @@ class Tally:
         stored = {name: await asyncio.to_thread(server.footprint) for name, server in self._backing.servers.items()}
         held = await asyncio.to_thread(self.accounts.own)
         return {name: size for name, size in stored.items() if size is not None} | held
+
+    async def stored(self) -> dict[str, Stored]:
+        """What each service holds, where the solution lets anybody look."""
+        found = {name: await asyncio.to_thread(server.stored) for name, server in self._backing.servers.items()}
+        return {name: stored for name, stored in found.items() if stored is not None}
 
     def keep_counts(self, service: str, counts: Mapping[str, int]) -> None:
         """Keep what `service` has forgotten by crashing."""

@@ -1,6 +1,7 @@
 """What comes from a solution, as far as evidence can hold it: JSON, and the headers that can be judged."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
@@ -9,12 +10,15 @@ DEEPEST = 64
 """Levels of a JSON value that evidence keeps; those who read it again stop at about 200."""
 JUDGED = (
     "accept-ranges", "allow", "cache-control", "content-disposition", "content-length", "content-range",
-    "content-type", "etag", "last-modified", "location", "retry-after",
+    "content-type", "etag", "last-modified", "location", "retry-after", "x-content-type-options",
 )  # fmt: skip
 """The headers of a reply that evidence keeps: those that a contract can promise."""
 ABOUT_THE_BODY = ("content-length", "content-type")
 MOST_HEADERS, HEADER_BYTES = 64, 8 << 10
 """How many lines of those it keeps of one reply, and how many bytes of them, names included."""
+
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def may_be_judged(name: bytes) -> bool:
@@ -41,16 +45,24 @@ def telling(found: Mapping[str, str], *, is_json: bool) -> dict[str, str]:
 
 
 def parse(body: bytes) -> JsonValue:
-    """The JSON in `body`, in a form that can be written again; None where it is not JSON (RFC 8259, so no NaN)."""
+    """The JSON in `body`, in a form that can be written again; None where it is not JSON (RFC 8259, so no NaN). Half of
+    a surrogate pair, which JSON may say and UTF-8 may not, becomes U+FFFD."""
 
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
 
     try:
         parsed: JsonValue = json.loads(body, parse_constant=refuse)
+        if b"\\u" in body:
+            parsed = json.loads(_HALF.sub("\ufffd", json.dumps(parsed, ensure_ascii=False)))
     except (ValueError, RecursionError):
         return None
     return parsed if can_be_kept(parsed) else None
+
+
+def text(said: str) -> str:
+    """What evidence keeps of a text: its first 2,000 characters, with U+FFFD for half of a surrogate pair."""
+    return _HALF.sub("\ufffd", said[:2000])
 
 
 def can_be_kept(value: JsonValue) -> bool:

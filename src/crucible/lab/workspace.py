@@ -66,6 +66,22 @@ def copy_files(folder: Path, files: list[Path], target: Path) -> None:
         shutil.copy2(folder / path, target / path, follow_symlinks=False)
 
 
+def bring_up_to_date(folder: Path, files: list[Path], target: Path, before: list[Path]) -> None:
+    """Make the copies in `target` those of `files`; what was copied `before` and is no longer there goes. What a build
+    has made besides stays."""
+    for path in {*before} - {*files}:
+        (target / path).unlink(missing_ok=True)
+    for path in files:
+        new, old = (folder / path).lstat(), target / path
+        if os.path.lexists(old):
+            about = old.lstat()
+            if stat.S_ISREG(about.st_mode) and (about.st_mtime_ns, about.st_size) == (new.st_mtime_ns, new.st_size):
+                continue
+            old.unlink()
+        old.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(folder / path, old, follow_symlinks=False)
+
+
 def _is_special(path: Path) -> bool:
     """A socket, a FIFO or a device: nothing that can be copied."""
     mode = path.lstat().st_mode

@@ -1,9 +1,9 @@
 """A block of load: what is to be sent, what it may be made from, and what came of it."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from hdrh.histogram import HdrHistogram
 
@@ -32,6 +32,67 @@ class Send:
     """What Locust's statistics call it, by hand; its path, if empty."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    reply: Any
+    """Its JSON; None where it was none."""
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A request with a body that is no JSON, or whose answer has one, to an address that the solution may have said."""
+
+    method: str
+    url: str
+    """A path, or an absolute address on this machine of the solution's, or of a service's."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    target: int = 0
+    """Which replica a path is taken on, by its index."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovedAnswer:
+    """What came of a move."""
+
+    status: int
+    received: int
+    """Bytes of the answer's body."""
+    first_byte_ns: int
+    """When the answer began, on the clock of `time.monotonic_ns`."""
+    location: str
+    """Where it redirects to; empty where it does not."""
+
+
+class Asks(Protocol):
+    """What a course asks by. None is for no answer."""
+
+    def ask(self, send: Send) -> Answer | None: ...
+
+    def move(self, move: Move) -> MovedAnswer | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What a course came to, and when: at its end, where no moment is said, on the clock of `time.monotonic_ns`."""
+
+    outcome: str
+    at_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Several requests one after the other, which count as one of the load."""
+
+    run: Callable[[Asks], Came]
+    apart: str = ""
+    """Where it is not what the latency is of: the name that its own times are told under."""
+    label: str = ""
+    """What Locust's statistics call it, by hand."""
+
+
 KeptFields = Mapping[str, Sequence[str]]
 """What was kept so far, by name of field, in the order in which the answers came: of what was put in place, and of this
 block. A name of which nothing is there yet has an empty sequence."""
@@ -45,7 +106,7 @@ class Prepared:
 
     seconds: float
     due: Sequence[int]
-    sends: Sequence[Send | Later]
+    sends: Sequence["Send | Course | Later"]
     bodies: Sequence[bytes]
     """Empty where the request is made later."""
 
@@ -74,13 +135,15 @@ class Block:
     latency: HdrHistogram = field(default_factory=_histogram)
     unanswered: HdrHistogram = field(default_factory=_histogram)
     lag: HdrHistogram = field(default_factory=_histogram)
+    apart: dict[str, HdrHistogram] = field(default_factory=lambda: defaultdict(_histogram))
+    """Latencies of courses that are told apart, by name; of those without an answer as long as can be."""
     echoes: int = 0
     failure: Exception | None = None
     """What the challenge's own code raised of an answer."""
 
-    def note(self, due_ns: int, sent_ns: int, done_ns: int, outcome: str) -> None:
+    def note(self, due_ns: int, sent_ns: int, done_ns: int, outcome: str, apart: str = "") -> None:
         """Count one request, from the moment that it was due."""
-        latency = self.unanswered if outcome == UNKNOWN else self.latency
+        latency = self.apart[apart] if apart else self.unanswered if outcome == UNKNOWN else self.latency
         latency.record_value(min(LONGEST_US, max(1, (done_ns - due_ns) // 1000)))
         self.lag.record_value(min(LONGEST_US, max(1, (sent_ns - due_ns) // 1000)))
         self.outcomes[outcome] += 1
@@ -89,7 +152,7 @@ class Block:
         return {
             "started_ns": self.started_ns, "ended_ns": self.ended_ns, "outcomes": dict(self.outcomes),
             "latency_us": _counts(self.latency), "unanswered_us": _counts(self.unanswered), "lag_us": _counts(self.lag),
-            "echoes": self.echoes,
+            "echoes": self.echoes, "apart_us": {name: _counts(histogram) for name, histogram in self.apart.items()},
         }  # fmt: skip
 
 

@@ -51,8 +51,8 @@ class Generator:
 
     def command(self, request: dict[str, Any]) -> dict[str, Any]:
         match request:
-            case {"do": "connect", "urls": urls, "shared": shared}:
-                self._user.connect(urls, shared=shared)
+            case {"do": "connect", "urls": urls, "shared": shared, "ports": ports}:
+                self._user.connect(urls, shared=shared, ports=ports)
                 return {"timeout_s": self._user.timeout_s}
             case {"do": "pace", "port": port}:
                 self._user.keep_pace(port)

@@ -19,12 +19,30 @@ import gevent
 from gevent.pool import Pool
 from locust import User, constant, events, task
 
-from crucible.load.asking import MOST_AT_ONCE, Answer, Replicas, encoded
-from crucible.load.block import UNKNOWN, Block, KeptFields, Later, Prepared, Send, kept
+from crucible.content import Content
+from crucible.load.asking import MOST_AT_ONCE, Replicas, encoded
+from crucible.load.block import (
+    UNKNOWN,
+    Answer,
+    Asks,
+    Block,
+    Came,
+    Course,
+    KeptFields,
+    Later,
+    Move,
+    MovedAnswer,
+    Prepared,
+    Send,
+    kept,
+)
 from crucible.load.schedule import arrivals
 from crucible.load.timer import Timer
 
-__all__ = ["UNKNOWN", "Block", "KeptFields", "Later", "OpenModelUser", "Prepared", "Send"]
+__all__ = [
+    "UNKNOWN", "Asks", "Block", "Came", "Content", "Course", "KeptFields", "Later", "Move", "OpenModelUser", "Prepared",
+    "Send",
+]  # fmt: skip
 
 WARM = 16
 """Connections to each replica that are open before a block begins."""
@@ -64,9 +82,9 @@ class OpenModelUser(User):
 
     def prepare(
         self, rng: Random, rate: float, replicas: int, number: int
-    ) -> tuple[Sequence[Send], Sequence[Send | Later]]:
+    ) -> tuple[Sequence[Send | Course], Sequence[Send | Course | Later]]:
         """What has to be in place beforehand, and the `number` requests of a block, in the order of sending; those may
-        be functions, as said above."""
+        be functions, as said above, or courses of several requests."""
         raise NotImplementedError
 
     def outcome(self, status: int, reply: Any) -> str:
@@ -83,10 +101,11 @@ class OpenModelUser(User):
         self.shared = False
         self.connect([self.host or "http://127.0.0.1:8000"])
 
-    def connect(self, urls: Sequence[str], *, shared: bool = False) -> None:
-        """The replicas to send to, and whether they share a store, so that one of them is enough to configure all."""
+    def connect(self, urls: Sequence[str], *, shared: bool = False, ports: Sequence[int] = ()) -> None:
+        """The replicas to send to, whether they share a store, so that one of them is enough to configure all, and the
+        ports of services that they may send a client to."""
         self._replicas.close()
-        self._replicas, self.shared = Replicas(urls, self.timeout_s), shared
+        self._replicas, self.shared = Replicas(urls, self.timeout_s, ports), shared
 
     def keep_pace(self, port: int) -> None:
         """From now on have a pacer on this port echo while blocks are sent."""
@@ -105,7 +124,7 @@ class OpenModelUser(User):
     def put_in_place(self, blocks: Sequence[tuple[float, float, str]], part: int = 0, parts: int = 1) -> list[Prepared]:
         """Compute blocks of (requests per second, seconds, seed), and put in place what they need."""
         prepared: list[Prepared] = []
-        before: list[Send] = []
+        before: list[Send | Course] = []
         for rate, seconds, seed in blocks:
             due = arrivals(rate, seconds, seed, part=part, parts=parts)
             own = seed if parts == 1 else f"{seed}/{part}"  # each worker asks for things of its own
@@ -114,20 +133,24 @@ class OpenModelUser(User):
             prepared.append(
                 Prepared(seconds, due, sends, [encoded(send) if isinstance(send, Send) else b"" for send in sends])
             )
-        waiting = []
-        for send in before:
+        waiting: list[tuple[Send, bytes]] = []
+        courses = [it for it in before if isinstance(it, Course)]
+        for send in (it for it in before if isinstance(it, Send)):
             body = encoded(send)
             for target in range(len(self._replicas)) if send.everywhere and not self.shared else (send.target,):
                 if (one := (send.method, send.path, target, body)) not in self._in_place:
                     self._in_place.add(one)
                     waiting.append((replace(send, target=target), body))
-        if waiting:
+        if waiting or courses:
             pool = Pool(SETTING_UP)
             with gevent.Timeout(SET_UP_WITHIN_S, False):  # who hangs is asked no more; the blocks will show it
                 for send, body in waiting:
                     pool.spawn(self._ask, send, body, self._put)
+                running = [pool.spawn(course.run, self) for course in courses]
                 pool.join()
             pool.kill()
+            if failed := next((it.exception for it in running if isinstance(it.exception, Exception)), None):
+                raise failed
             gevent.sleep(IN_FORCE_S)
         return prepared
 
@@ -148,12 +171,16 @@ class OpenModelUser(User):
                 due_ns = start + offset
                 timer.sleep_until(due_ns)
                 if len(under_way) >= MOST_AT_ONCE:
-                    block.note(due_ns, due_ns, due_ns + self._timeout_ns, UNKNOWN)
+                    apart = send.apart if isinstance(send, Course) else ""
+                    block.note(due_ns, due_ns, due_ns + self._timeout_ns, UNKNOWN, apart)
                     continue
-                if not isinstance(send, Send):
-                    send = _made(send, seen)
-                    body = encoded(send)
-                greenlet = gevent.spawn(self._one, block, due_ns, send, body, seen)
+                if isinstance(send, Course):
+                    greenlet = gevent.spawn(self._course, block, due_ns, send)
+                else:
+                    if not isinstance(send, Send):
+                        send = _made(send, seen)
+                        body = encoded(send)
+                    greenlet = gevent.spawn(self._one, block, due_ns, send, body, seen)
                 under_way.add(greenlet)
                 greenlet.rawlink(under_way.discard)
             timer.sleep_until(start + int(prepared.seconds * 1e9))
@@ -182,12 +209,39 @@ class OpenModelUser(User):
             except Exception as error:  # the challenge's own; `block` raises it
                 block.failure = error
         block.note(due_ns, sent_ns, done_ns, outcome)
-        if self.environment.runner is not None:  # by hand; the grader's own counts are enough, and cost less
+        name = send.label or send.path.split("?")[0]
+        self._tell(send.method, name, outcome, done_ns - due_ns, answer.size if answer is not None else 0)
+
+    def _course(self, block: Block, due_ns: int, course: Course) -> None:
+        sent_ns, came = time.monotonic_ns(), Came(UNKNOWN)
+        with gevent.Timeout(self.timeout_s, False):
+            try:
+                came = course.run(self)
+            except gevent.Timeout:
+                raise
+            except Exception as error:  # the challenge's own; `block` raises it
+                block.failure = error
+        lost_ns = due_ns + self._timeout_ns if course.apart and came.outcome == UNKNOWN else None
+        done_ns = came.at_ns or lost_ns or time.monotonic_ns()
+        block.note(due_ns, sent_ns, done_ns, came.outcome, course.apart)
+        self._tell("course", course.label or course.apart, came.outcome, done_ns - due_ns, 0)
+
+    def _tell(self, kind: str, name: str, outcome: str, took_ns: int, size: int) -> None:
+        """Locust's statistics, by hand; the grader's own counts are enough, and cost less."""
+        if self.environment.runner is not None:
             self.environment.events.request.fire(
-                request_type=send.method, name=f"{send.label or send.path.split('?')[0]}: {outcome}", context={},
-                response_time=(done_ns - due_ns) / 1e6, response_length=answer.size if answer is not None else 0,
+                request_type=kind, name=f"{name}: {outcome}", context={},
+                response_time=took_ns / 1e6, response_length=size,
                 exception=ConnectionError("no answer that counts") if outcome == UNKNOWN else None,
             )  # fmt: skip
+
+    def ask(self, send: Send) -> Answer | None:
+        """Of a course."""
+        return self._replicas.ask(send, encoded(send))
+
+    def move(self, move: Move) -> MovedAnswer | None:
+        """Of a course."""
+        return self._replicas.move(move)
 
     def _ask(self, send: Send, body: bytes, seen: dict[str, list[str]]) -> Answer | None:
         """The answer, of which `seen` is given what is to be kept."""

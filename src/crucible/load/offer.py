@@ -1,6 +1,6 @@
 """Blocks of load on a running lab, and what each of them cost."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,8 +10,11 @@ from crucible.lab import meter
 from crucible.lab.accounting import cpu_s
 from crucible.lab.lab import RunningLab
 from crucible.load.runner import Load, Sent
+from crucible.planning.plan import LoadLimit
 
 STEP = 1.25
+AGAIN = 5
+"""Further blocks, where a limit lies between those that were sent."""
 TRIES = 2
 """How often a rate of the ramp must not be held until it counts."""
 RAMP_S, MOST_RATE = 2.0, 8_000.0
@@ -26,8 +29,17 @@ class Offer:
         self._cores = cores
         self._prepared = 0
 
-    async def at(self, rate: float, count: int, seconds: float) -> list[LoadBlock]:
-        """`count` blocks at one rate, and at most as many more in place of those that were spoiled."""
+    async def at(self, rate: float, count: int, seconds: float, limits: Sequence[LoadLimit] = ()) -> list[LoadBlock]:
+        """`count` blocks at one rate; more of them, once, where one of `limits` lies between those that were sent."""
+        sent = await self._unspoiled(rate, count, seconds)
+        found = {measure.axis: measure for measure in blocks.measures(sent, rate)}
+        due = [(found[it.axis], it.at_most) for it in limits if it.rate == rate and it.axis in found]
+        if any(measure.low <= at_most < measure.high for measure, at_most in due):
+            sent += await self._unspoiled(rate, AGAIN, seconds)
+        return sent
+
+    async def _unspoiled(self, rate: float, count: int, seconds: float) -> list[LoadBlock]:
+        """`count` blocks, and at most as many more in place of those that were spoiled."""
         sent: list[LoadBlock] = []
         wanted, more = count, count
         while wanted:
@@ -96,6 +108,7 @@ class Offer:
             unanswered_us=sent.unanswered_us,
             timeout_us=int(self._load.timeout_s * 1e6),
             lag_us=sent.lag_us,
+            apart_us=sent.apart_us,
             process_cpu_s=processes,
             service_cpu_s=services,
             round_trips=meter.whole(after.round_trips, before.round_trips),
@@ -119,8 +132,9 @@ class Offer:
 @asynccontextmanager
 async def generator(lab: RunningLab, loadfile: Path, cores: int) -> AsyncIterator[Offer]:
     """The load's processes while the block is open. Raises a CrucibleError where the load file fails."""
-    urls = [f"http://{running.host}:{running.port}" for running in lab.web.values()]
-    load = await Load.start(loadfile, urls, lab.folder, lab.logs / "load.log", shared=bool(lab.servers))
+    urls = [running.url for running in lab.web.values()]
+    log, ways = lab.logs / "load.log", list(lab.backing.ways)
+    load = await Load.start(loadfile, urls, lab.folder, log, shared=bool(lab.servers), ports=ways)
     try:
         yield Offer(lab, load, cores)
     finally:

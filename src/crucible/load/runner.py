@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Sent:
     lag_us: Counts
     echoes: int
     """Of the pacer."""
+    apart_us: dict[str, Counts] = field(default_factory=dict)
 
 
 _SENT = TypeAdapter(Sent)
@@ -49,12 +50,15 @@ class Load:
         self._seconds: list[float] = []
 
     @classmethod
-    async def start(cls, loadfile: Path, urls: Sequence[str], folder: Path, log: Path, *, shared: bool) -> "Load":
-        """`shared`: whether one replica is enough to configure all."""
+    async def start(
+        cls, loadfile: Path, urls: Sequence[str], folder: Path, log: Path, *, shared: bool, ports: Sequence[int] = ()
+    ) -> "Load":
+        """`shared`: whether one replica is enough to configure all; `ports`: those on this machine that lead to
+        services, where the solution may send its clients."""
         child = _spawn(folder, log, "crucible.load.child", str(loadfile))
         load = cls(child, _spawn(folder, log.with_name("pacer.log"), "crucible.load.pacer"), loadfile)
         try:
-            connected = await load._ask(START_S, do="connect", urls=list(urls), shared=shared)
+            connected = await load._ask(START_S, do="connect", urls=list(urls), shared=shared, ports=list(ports))
             load.timeout_s = float(connected["timeout_s"])
             await load._ask(START_S, do="pace", port=await load._pacer_port())
         except BaseException:

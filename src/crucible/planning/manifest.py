@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from crucible.errors import CrucibleError, Fault
 from crucible.planning import yamlfile
@@ -127,10 +127,26 @@ class Kept:
     until: str = ""
     """A declaration of how many seconds an item may still be kept that is over. Whatever is asked for in so long may be
     kept at once, where that is more than `items`."""
+    memory: str = ""
+    """Another axis in bytes per item: what is kept in services that keep everything in memory, where that is not the
+    same as what the others keep."""
+
+    each: dict[str, str] = field(default_factory=dict)
+    """By service, where it is seen what each keeps: an axis in bytes per item. What none is named for keeps nothing."""
 
     def most(self, rate: float, declares: Mapping[str, str]) -> float:
         """How many items are kept at any time at `rate` requests per second, by what the design declares."""
         return max(self.items, rate * int(declares.get(self.until, 0)))
+
+
+@dataclass(frozen=True)
+class ByMode:
+    """A value that is another one in a quick grade."""
+
+    __pydantic_config__ = _STRICT
+
+    quick: str
+    full: str
 
 
 @dataclass(frozen=True)
@@ -156,13 +172,28 @@ class Manifest:
     """Whether solutions deliver to a provider of the grader's, which they find in `SINK_URL`."""
     durable: tuple[Literal["redis"], ...] = ()
     """The offered services that keep what they hold over a crash, where they could also be caches."""
-    settings: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str | ByMode] = field(default_factory=dict)
     """Further environment of every process."""
+    memory_mib: Annotated[int, Field(ge=64, le=1 << 16)] = 2048
+    """How much memory (PSS) a process of the solution may hold, with all that it starts."""
     rank_by: tuple[str, ...] = ()
     """The axes by which designs that fit a profile are ranked, the most important one first."""
     kept: Kept | None = None
+    larger: float | None = None
+    """How many times the load a bill is reckoned for as well, with what would be full first."""
     chart: tuple[str, str] | None = None
     """The two axes that designs trade against each other most: the report's picture."""
+
+    @property
+    def memory(self) -> str:
+        """How much a process may hold, in words."""
+        return f"{self.memory_mib >> 10} GiB" if self.memory_mib % 1024 == 0 else f"{self.memory_mib} MiB"
+
+    def environment(self, mode: Literal["quick", "full"]) -> dict[str, str]:
+        """The further environment of every process in such a grade."""
+        return {
+            name: value if isinstance(value, str) else getattr(value, mode) for name, value in self.settings.items()
+        }
 
     def profile(self, name: str) -> Profile | None:
         return next((profile for profile in self.profiles if profile.id == name), None)
@@ -180,7 +211,8 @@ def read_manifest(folder: Path) -> Manifest:
     known = {axis.id for axis in manifest.axes}
     uses = [(f"profile `{profile.id}` limits", name) for profile in manifest.profiles for name in profile.limits]
     uses += [("`rank_by` names", name) for name in manifest.rank_by]
-    uses += [("`kept` names", manifest.kept.axis)] if manifest.kept is not None else []
+    if manifest.kept is not None:
+        uses += [("`kept` names", axis) for axis in (manifest.kept.axis, manifest.kept.memory) if axis]
     uses += [("`chart` names", name) for name in manifest.chart or ()]
     if manifest.kept is not None and manifest.kept.until and not _is_number(manifest, manifest.kept.until):
         raise CrucibleError(

@@ -33,6 +33,15 @@ class Instance:
         return self.type == "web"
 
 
+@dataclass(frozen=True, slots=True)
+class LoadLimit:
+    """What a profile asks of an axis at its rate; of those that load does not measure nothing comes of it."""
+
+    rate: float
+    axis: str
+    at_most: float
+
+
 @dataclass(frozen=True)
 class LoadPlan:
     """Blocks of open-model load, one after the other."""
@@ -44,6 +53,8 @@ class LoadPlan:
     """How long a block takes."""
     ramp: bool
     """Whether the rate is raised afterwards until the design no longer holds it."""
+    limits: tuple[LoadLimit, ...] = ()
+    """Where the blocks at a rate lie on both sides of one of these, more are sent."""
 
     @property
     def estimate_s(self) -> float:
@@ -52,6 +63,8 @@ class LoadPlan:
 
 VISIT = LoadPlan((), blocks=3, seconds=1.2, ramp=False)
 """What load does to a design in each round of a comparison; the first block warms it up, and does not count."""
+WORTH_S = 6.0
+"""A second lab that saves less is not started."""
 BOOT_S, JOB_S = 4.0, 75.0
 """What a lab takes until it runs, and a job to install Crucible, to build the solution, and to upload the results."""
 
@@ -71,6 +84,10 @@ class Plan:
     """Delay between the solution and its services, each way."""
     deadlines: Deadlines
     load: LoadPlan | None = None
+    beside: tuple[str, ...] = ()
+    """The scenarios that a second lab can see meanwhile, where there is room for one."""
+    on_top: bool = False
+    """Whether the solution is built on top of what was built of its folder before."""
     others: tuple["Plan", ...] = ()
     """What a full grade also runs: the same with the number of replicas that other profiles have."""
 
@@ -79,12 +96,16 @@ class Plan:
         return sum(instance.answers_http for instance in self.instances)
 
     @property
+    def in_one_lab(self) -> "Plan":
+        return replace(self, beside=(), others=tuple(other.in_one_lab for other in self.others))
+
+    @property
     def estimate_s(self) -> float:
         """How long the scenarios and the load usually take."""
-        side_by_side = max((s.estimate_s for s in self.scenarios if s.phase == "steady"), default=0.0)
-        alone = sum(s.estimate_s for s in self.scenarios if s.phase != "steady")
+        there = [scenario for scenario in self.scenarios if scenario.id in self.beside]
+        here = [scenario for scenario in self.scenarios if scenario.id not in self.beside]
         load = self.load.estimate_s if self.load is not None else 0.0
-        return side_by_side + alone + load + sum(other.estimate_s for other in self.others)
+        return max(_seconds(here), _seconds(there)) + load + sum(other.estimate_s for other in self.others)
 
 
 def make_plan(
@@ -98,6 +119,7 @@ def make_plan(
     network_ms: int = 1,
     deadlines: Deadlines | None = None,
     loaded: bool = False,
+    on_top: bool = False,
 ) -> Plan:
     """Plan a grade. `checks` (ids or slugs) and `profile` narrow it. Raises UnknownNameError.
 
@@ -117,21 +139,32 @@ def make_plan(
         profile_chosen=name is not None,
         instances=_instances(solution, judged.replicas),
         checks=chosen,
-        scenarios=_scenarios(suite, chosen, mode),
+        scenarios=(scenarios := _scenarios(suite, chosen, mode)),
+        beside=_beside(scenarios),
         network_ms=network_ms,
         deadlines=deadlines or Deadlines(),
+        on_top=on_top,
     )
     if checks:
         return plan
     if mode == "quick":
-        return replace(plan, load=LoadPlan((judged.rate,), 3, 3.0, ramp=False) if loaded else None)
+        quick = LoadPlan((judged.rate,), 3, 3.0, ramp=False, limits=tuple(_load_limits([judged])))
+        return replace(plan, load=quick if loaded else None)
     return replace(plan, load=_full_load(plan, loaded, ramp=True), others=tuple(_others(plan, suite, loaded)))
 
 
 def _full_load(plan: Plan, loaded: bool, *, ramp: bool) -> LoadPlan | None:
     """Load at the rate of every profile with as many replicas; the ramp goes on from the judged one's."""
-    rates = {plan.profile.rate, *(p.rate for p in plan.solution.manifest.profiles if p.replicas == plan.replicas)}
-    return LoadPlan(tuple(sorted(rates)), 5, 5.0, ramp) if loaded else None
+    profiles = [it for it in plan.solution.manifest.profiles if it.replicas == plan.replicas]
+    rates = {plan.profile.rate, *(it.rate for it in profiles)}
+    return LoadPlan(tuple(sorted(rates)), 5, 5.0, ramp, tuple(_load_limits(profiles))) if loaded else None
+
+
+def _load_limits(profiles: Iterable[Profile]) -> Iterator[LoadLimit]:
+    for profile in profiles:
+        for axis, limit in profile.limits.items():
+            if limit.at_most is not None:
+                yield LoadLimit(profile.rate, axis, limit.at_most)
 
 
 def _others(plan: Plan, suite: Suite, loaded: bool) -> Iterator[Plan]:
@@ -142,16 +175,19 @@ def _others(plan: Plan, suite: Suite, loaded: bool) -> Iterator[Plan]:
         checks = checks_of(these, suite)
         other = replace(
             plan, profile=these[0], instances=_instances(plan.solution, replicas), checks=checks,
-            scenarios=_scenarios(suite, checks, plan.mode),
+            scenarios=(scenarios := _scenarios(suite, checks, plan.mode)), beside=_beside(scenarios),
         )  # fmt: skip
         yield replace(other, load=_full_load(other, loaded, ramp=False))
 
 
 def minutes(challenge: Challenge) -> dict[str, int]:
-    """How many minutes a job takes: `quick`, `full`, and `compare`, a quick grade and a comparison with a base."""
+    """How many minutes a job takes: `quick`, `full`, and `compare`, a quick grade and a comparison with a base. Its
+    services stand ready once, so it has one lab."""
     services, loaded = tuple(challenge.manifest.services), challenge.load_file is not None
     nominal = Solution(Path(), challenge, {"web": ProcessType("")}, None, services, {}, None, {})
-    quick, full = (make_plan(nominal, challenge.suite, seed=0, mode=mode, loaded=loaded) for mode in ("quick", "full"))
+    quick, full = (
+        make_plan(nominal, challenge.suite, seed=0, mode=mode, loaded=loaded).in_one_lab for mode in ("quick", "full")
+    )
     load = quick.load.estimate_s if quick.load is not None else 0.0
     visits = ROUNDS * 3 * (BOOT_S + VISIT.blocks * (VISIT.seconds + 0.3)) if loaded else 0.0
     seconds = {
@@ -168,11 +204,34 @@ def checks_of(profiles: Iterable[Profile], suite: Suite) -> tuple[Check, ...]:
     return tuple(check for check in suite.checks if limited & set(check.axes))
 
 
+def rests_on(profile: Profile, suite: Suite) -> tuple[str, ...]:
+    """Ids of the checks that alone measure what a profile limits; none where that takes more, such as the load."""
+    found = checks_of([profile], suite)
+    measured = {axis for check in found for axis in check.axes}
+    return tuple(check.id for check in found) if set(profile.limits) <= measured else ()
+
+
 def _scenarios(suite: Suite, checks: Iterable[Check], mode: Mode) -> tuple[Scenario, ...]:
     """Those that the checks rest on, in the order of running."""
     wanted = {scenario for check in checks for scenario in check.scenarios}
     scenarios = [s for s in suite.scenarios if mode in s.modes and (s.id in wanted or s.phase == "contact")]
     return tuple(sorted(scenarios, key=lambda s: PHASES.index(s.phase)))
+
+
+def _beside(scenarios: Sequence[Scenario]) -> tuple[str, ...]:
+    """The last of those that may leave a solution in any state, as many as make both labs end soonest; none, where a
+    second one saves too little."""
+    faults = [scenario for scenario in scenarios if scenario.phase == "fault" and not scenario.after]
+    shares = [faults[first:] for first in range(len(faults) + 1)]
+    ends = [max(_seconds([it for it in scenarios if it not in share]), _seconds(share)) for share in shares]
+    best = min(range(len(shares)), key=lambda first: ends[first])
+    return tuple(it.id for it in shares[best]) if ends[-1] - ends[best] >= WORTH_S else ()
+
+
+def _seconds(scenarios: Sequence[Scenario]) -> float:
+    """How long one lab usually takes for these."""
+    side_by_side = max((scenario.estimate_s for scenario in scenarios if scenario.phase == "steady"), default=0.0)
+    return side_by_side + sum(scenario.estimate_s for scenario in scenarios if scenario.phase != "steady")
 
 
 def _find_check(suite: Suite, name: str) -> Check:

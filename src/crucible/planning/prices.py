@@ -50,6 +50,8 @@ class Tier(Size):
     __pydantic_config__ = _STRICT
 
     connections: int
+    vcpus: float | None = None
+    """None where the list does not say: then it is taken to be enough."""
 
 
 @dataclass(frozen=True, kw_only=True)

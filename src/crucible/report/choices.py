@@ -4,15 +4,18 @@ from collections.abc import Iterable
 
 from crucible.judging.graded import Graded
 from crucible.judging.opposed import Difference, Missed, Opposed, missed, opposed
+from crucible.judging.references import References
+from crucible.judging.verdict import Verdict
 from crucible.judging.words import number
+from crucible.planning.manifest import Manifest
 
 MOST = 4
 """Axes in a sentence."""
 
 
-def against(graded: Graded, most: int = MOST) -> tuple[str, ...]:
+def against(verdict: Verdict, manifest: Manifest, references: References, most: int = MOST) -> tuple[str, ...]:
     """A sentence for each reference, the most different first, with at most so many axes on each side."""
-    found = sorted(opposed(graded), key=lambda it: -len(it.differences))
+    found = sorted(opposed(verdict, manifest, references), key=lambda it: -len(it.differences))
     return tuple(_against(it, most) for it in found)
 
 
@@ -25,14 +28,14 @@ def _against(it: Opposed, most: int) -> str:
     better, worse = ([one for one in it.differences if one.better is side][:most] for side in (True, False))
     buys, costs = [_words(one) for one in better], [_words(one) for one in worse]
     if not buys and not costs:
-        return f"against {it.reference}: nothing that was measured tells them apart"
+        return f"against {it.reference}, nothing that was measured tells them apart"
     said = [
-        f"it buys {', '.join(buys) or 'nothing that was measured'}",
-        f"it costs {', '.join(costs) or 'nothing that was measured'}",
+        f"what it buys: {'; '.join(buys) or 'nothing that was measured'}",
+        f"what it costs: {'; '.join(costs) or 'nothing that was measured'}",
     ]
     elsewhere = any(one.axis.steadiness == "noisy" for one in better + worse)
-    aside = " (its latencies were taken on another machine)" if elsewhere else ""
-    return f"against {it.reference}: {'; '.join(said)}{aside}"
+    aside = f" (the latencies of {it.reference} were taken on another machine)" if elsewhere else ""
+    return f"against {it.reference}, {'. And '.join(said)}{aside}"
 
 
 def _would_take(it: Missed) -> str:
@@ -41,7 +44,7 @@ def _would_take(it: Missed) -> str:
     if it.keeper is None:
         return f"{excluded}, and no reference keeps that"
     pays = [_words(one, theirs_first=True) for one in it.pays][:MOST]
-    paid = f", and pays with {', '.join(pays)}" if pays else ", at no cost that was measured"
+    paid = f", and pays for it: {'; '.join(pays)}" if pays else ", at no cost that was measured"
     return f"{excluded}; {it.keeper} keeps that{paid}"
 
 

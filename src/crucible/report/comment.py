@@ -5,6 +5,7 @@ Whatever a solution said appears escaped, and every list has a most: the comment
 
 import hashlib
 import json
+from collections.abc import Sequence
 
 from crucible.check import Outcome
 from crucible.judging.comparison import Against, Change, Comparison
@@ -15,6 +16,7 @@ from crucible.report.text import code_md, escape_md, sentence
 MOST = 60_000
 """Characters, of the 65,536 that GitHub takes."""
 MARK = "<!-- crucible-feedback"
+MOST_CHOICES = 3
 _ICONS = {
     GradeOutcome.PASSED: "✅", GradeOutcome.FAILED: "❌", GradeOutcome.INCONCLUSIVE: "⚠️",
     GradeOutcome.NOT_STARTED: "👋", GradeOutcome.ERROR: "🛠️",
@@ -32,6 +34,11 @@ def digest(verdict: Verdict, found: Comparison | None) -> str:
         [(it.design.failed, sorted((name, stand.result) for name, stand in it.design.stands.items())) for it in others],
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def news(verdict: Verdict, found: Comparison | None, before: str) -> bool:
+    """Whether there is anything to comment; `before` is the digest of the push before, empty where it is not known."""
+    return digest(verdict, found) != before if before else tells_anything(found)
 
 
 def tells_anything(found: Comparison | None) -> bool:
@@ -58,8 +65,9 @@ def _against(against: Against, found: Comparison) -> list[str]:
     return [*against_md(against, found), *([] if differences(against) else ["", none])]
 
 
-def comment_md(verdict: Verdict, found: Comparison | None, commit: str, url: str) -> str:
-    """The comment; `commit` is what was graded, `url` the page of the run."""
+def comment_md(verdict: Verdict, found: Comparison | None, commit: str, url: str, buys: Sequence[str] = ()) -> str:
+    """The comment; `commit` is what was graded, `url` the page of the run, and `buys` what the design buys and costs
+    against others."""
     mark = f"{MARK} {digest(verdict, found)} -->"
     head = [mark, f"## {_ICONS[verdict.outcome]} {escape_md(sentence(verdict.headline), 600)}", ""]
     tail = ["", f"<sub>{code_md(commit[:12])}, a {verdict.mode} grade of {code_md(verdict.challenge)}. "
@@ -69,6 +77,9 @@ def comment_md(verdict: Verdict, found: Comparison | None, commit: str, url: str
         middle += ["The base could not be graded beside it, so there is nothing to compare with."]
     else:
         middle += [line for it in found.others for line in _against(it, found)]
+    if buys and verdict.gates is not GradeOutcome.FAILED:
+        middle += ["", "### What the choice buys, and what it costs", ""]
+        middle += [f"- {escape_md(sentence(said), 600)}" for said in buys[:MOST_CHOICES]]
     text = "\n".join([*head, *middle, *tail])
     if len(text) > MOST:
         text = "\n".join([*head, "What differs is too long for a comment: see the report.", *tail])

@@ -52,7 +52,7 @@ def render_html(graded: Graded) -> str:
         model=model,
         circumstances=circumstances,
         standing=standing,
-        against=choices.against(graded),
+        against=choices.against(graded.verdict, graded.manifest, graded.references),
         would_take=choices.would_take(graded),
         views=views,
         begun=begun,
@@ -139,7 +139,8 @@ def _bill(fit: Fit) -> Table:
     assert fit.bill is not None
     rows = tuple((line.what, f"{line.usd:,.2f}", line.why) for line in fit.bill.lines[: model.MOST_LINES])
     where = f"{number(fit.bill.rate)} requests per second and {fit.bill.replicas} replicas"
-    caption = f"For {fit.profile}, at {where}; {fit.bill.prices}"
+    more = f". And {fit.bill.larger.words}" if fit.bill.larger is not None else ""
+    caption = f"For {fit.profile}, at {where}; {fit.bill.prices}{more}"
     return Table(caption, ("what", "USD a month", "why"), rows, ("together", f"{fit.bill.usd:,.2f}", ""))
 
 

@@ -4,7 +4,7 @@ unescaped."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crucible.evidence import Evidence
+from crucible.evidence import LATENCIES, Evidence
 from crucible.judging import blocks
 from crucible.judging.graded import Graded
 from crucible.judging.references import YOURS, Ranked, ranking
@@ -104,7 +104,7 @@ def footnotes(fit: Fit, evidence: Evidence, manifest: Manifest, *, limited: bool
         shown = tuple(measure for measure in shown if measure.axis in {limit.axis for limit in fit.limits})
     part = evidence.part(profile.replicas) if profile is not None else None
     foreign = blocks.foreign(part.load, profile.rate) if profile is not None and part is not None else None
-    slow = [measure.axis for measure in shown if measure.axis in blocks.LATENCIES]
+    slow = [measure.axis for measure in shown if measure.axis in LATENCIES]
     notes = [f"{' and '.join(slow)} from 0 on: {foreign}"] if foreign is not None and slow else []
     if unsure := [measure.axis for measure in shown if measure.open]:
         why = "a check that measures it did not see enough, or was not run, so it may be worse"

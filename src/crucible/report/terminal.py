@@ -196,7 +196,8 @@ def _businesses(graded: Graded, console: Console) -> None:
                 ("limits", _limits(graded)), ("costs", _costs(graded)),
                 ("holds", standing.knee(verdict)),
             ]  # fmt: skip
-            said += [("choice", sentence) for sentence in choices.against(graded, most=2)[:1]]
+            against = choices.against(verdict, graded.manifest, graded.references, most=2)
+            said += [("choice", sentence) for sentence in against[:1]]
         if verdict.fit is not None:
             notes = standing.footnotes(verdict.fit, graded.evidence, graded.manifest, limited=True)
             said += [("but", note) for note in notes]
@@ -227,7 +228,8 @@ def _costs(graded: Graded) -> str:
     if bill is None:
         return ""
     parts = " + ".join(f"{plain(line.what, 40)} {line.usd:,.2f}" for line in bill.lines[: model.MOST_ROWS] if line.usd)
-    return f"{bill.usd:,.2f} USD a month at {bill.rate:g} requests per second" + (f": {parts}" if parts else "")
+    more = f"; {bill.larger.words}" if bill.larger is not None else ""
+    return f"{bill.usd:,.2f} USD a month at {bill.rate:g} requests per second" + (f": {parts}" if parts else "") + more
 
 
 def _predictions(verdict: Verdict, manifest: Manifest, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import median
 
 from pydantic import JsonValue
@@ -24,9 +25,18 @@ _RESULTS = {
 
 
 def timelines(evidence: Evidence) -> tuple[View, ...]:
-    """One of each part of the run, which have clocks of their own."""
-    shown = [part for part in evidence.parts[: MOST_PARTS + 1] if part.recordings]
-    return tuple(_timeline(part, MOST_POINTS // len(shown)) for part in shown)
+    """One of each lab of the run: faults in one are none in another."""
+    shown = [lab for part in evidence.parts[: MOST_PARTS + 1] for lab in _labs(part) if lab.recordings]
+    return tuple(_timeline(lab, MOST_POINTS // len(shown)) for lab in shown)
+
+
+def _labs(part: Part) -> tuple[Part, ...]:
+    """What each lab of a part saw; the second one by its `beside`."""
+    if part.beside is None:
+        return (part,)
+    there = tuple(it for it in part.recordings if it.scenario in part.beside.scenarios)
+    here = tuple(it for it in part.recordings if it.scenario not in part.beside.scenarios)
+    return replace(part, recordings=here, beside=None), replace(part, recordings=there, load=(), ramp=())
 
 
 def _timeline(part: Part, most: int) -> View:
@@ -78,7 +88,7 @@ def _timeline(part: Part, most: int) -> View:
             for _, start, end in during
         ],
     }  # fmt: skip
-    replicas = f"{part.replicas} replicas"
+    replicas = f"{part.replicas} replicas" + (", in a second lab meanwhile" if part.beside is not None else "")
     alt = f"The run with {replicas}: latency of requests over time, above spans of scenarios, load and faults"
     tables = (_of_scenarios(recordings, replicas), _of_events(events, replicas), _of_load(sent, replicas))
     plot = to_json(figure, names=[label(it.scenario) for it in recordings])

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from crucible.check import Stored
 from crucible.errors import CrucibleError, Fault
 from crucible.processes.child import server_user
 
@@ -26,6 +27,8 @@ class Source:
     """The URL of an attached server, the path of the server's program, or the name of an image."""
     container: str | None = None
     """The id of the container that an attached server runs in, where it is known."""
+    stands_in: bool = False
+    """Whether it is a simulation, which enforces less than the real one, and keeps nothing over a crash."""
     search_path: str = field(default=os.defpath, compare=False)
     """The PATH of the environment that it was found in."""
 
@@ -91,6 +94,9 @@ class Server(Protocol):
     def footprint(self) -> int | None:
         """Bytes that hold what the solution has stored, after a clean-up where the server has such a thing; None where
         the solution lets nobody look."""
+
+    def stored(self) -> Stored | None:
+        """What it holds for the solution, after a thorough clean-up; None where the solution lets nobody look."""
 
     def wipe(self) -> None:
         """Take away all that the solution has stored; the address, and who may use it, stay."""

@@ -5,12 +5,14 @@ The grader keeps the superuser to itself; a solution gets a role and a database 
 
 import secrets
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, urlsplit
 
+from crucible.check import Stored
 from crucible.errors import CrucibleError, Fault
 from crucible.processes.child import Child, wait_until
 from crucible.services import container
@@ -19,6 +21,7 @@ from crucible.services.postgres_cluster import embedded, initialise, programs_of
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg import sql
 
 START_S = 20.0
 STOP_S = 3.0
@@ -26,6 +29,19 @@ PORT = 5432  # names the socket's file; nothing listens on TCP
 MAX_CONNECTIONS = 100
 DEBIAN = Path("/usr/lib/postgresql")
 """Where Debian keeps the servers, which are not on the PATH there."""
+
+TABLES = """
+    SELECT n.nspname, c.relname, ARRAY(
+        SELECT a.attname::text FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.atttypid = 'bytea'::regtype AND NOT a.attisdropped
+    )
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'm') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+    UNION ALL SELECT 'pg_catalog', 'pg_largeobject', ARRAY[]::text[]
+"""
+"""What may hold a solution's content, and its columns of bytes."""
+CONTENT = 1000
+"""Bytes of a value, in a column of bytes, from which on it is content, and neither a digest nor a key."""
 
 
 def _locate(environ: Mapping[str, str]) -> Source | None:
@@ -43,6 +59,11 @@ def _locate(environ: Mapping[str, str]) -> Source | None:
 
 def _start(source: Source, folder: Path, durable: bool = False) -> Server:
     return _Attached(source) if source.has_url else _Started(source, folder)
+
+
+def _number(connection: "psycopg.Connection", query: "sql.SQL | sql.Composed") -> int:
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0
 
 
 class _Postgres:
@@ -95,13 +116,21 @@ class _Postgres:
             ).fetchall()
         return [max(0, int(port)) for (port,) in rows if port is not None]
 
+    @contextmanager
+    def _weighing(self, within: str) -> "Iterator[psycopg.Connection[tuple[int, ...]]]":
+        """A connection that waits for no lock of the solution's, which may hold it for as long as it likes."""
+        from psycopg import sql
+
+        with self._connect(self._role) as connection:
+            connection.execute(sql.SQL("SET statement_timeout = {}").format(within))
+            connection.execute("SET lock_timeout = '2s'")
+            yield connection
+
     def footprint(self) -> int | None:
         import psycopg
 
-        with self._connect(self._role) as connection:
-            connection.execute("SET statement_timeout = '10s'")
-            connection.execute("SET lock_timeout = '2s'")
-            try:  # a solution may hold locks for as long as it likes
+        with self._weighing("10s") as connection:
+            try:
                 for _ in range(2):  # pages of an index that the first empties are free for use after the second only
                     connection.execute("VACUUM")
                 row = connection.execute(
@@ -112,6 +141,33 @@ class _Postgres:
             except psycopg.errors.OperationalError:
                 return None
         return int(row[0]) if row else None
+
+    def stored(self) -> Stored | None:
+        """Tables with their indexes, and large objects; of tables with a column of bytes, the rows with content."""
+        import psycopg
+        from psycopg import sql
+
+        held = items = 0
+        with self._weighing("20s") as connection:
+            try:
+                rows = cast("list[tuple[str, str, list[str]]]", connection.execute(TABLES).fetchall())
+                for schema, name, columns in rows:
+                    table = sql.Identifier(schema, name)
+                    connection.execute(sql.SQL("VACUUM FULL {}").format(table))
+                    size = sql.SQL("SELECT pg_total_relation_size({}::regclass)")
+                    held += _number(connection, size.format(sql.Literal(table.as_string())))
+                    if columns:
+                        large = sql.SQL(" OR ").join(
+                            [
+                                sql.SQL("pg_column_size({}) > {}").format(sql.Identifier(column), sql.Literal(CONTENT))
+                                for column in columns
+                            ]
+                        )
+                        items += _number(connection, sql.SQL("SELECT count(*) FROM {} WHERE {}").format(table, large))
+                items += _number(connection, sql.SQL("SELECT count(*) FROM pg_largeobject_metadata"))
+            except psycopg.errors.OperationalError:
+                return None
+        return Stored(held, items)
 
     def _answers(self) -> bool:
         import psycopg

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from crucible.check import Stored
 from crucible.errors import CrucibleError, Fault
 from crucible.processes.child import Child, wait_until
 from crucible.processes.ports import free_port
@@ -98,6 +99,9 @@ class _RabbitMQ:
 
     def footprint(self) -> int:
         return self._api.counts()["rabbitmq_queue_messages_bytes"]
+
+    def stored(self) -> Stored:
+        return Stored(self.footprint(), 0)
 
     def _make_user(self) -> None:
         """A user and a virtual host for the solution; names and password are new for every grade."""

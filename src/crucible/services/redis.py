@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
+from crucible.check import Stored
 from crucible.errors import CrucibleError, Fault
 from crucible.processes.child import Child, wait_until
 from crucible.services import container
@@ -106,6 +107,9 @@ class _Valkey:
         assert isinstance(stats, dict)
         tables = [it for name, it in stats.items() if name.startswith("db.") and isinstance(it, dict)]
         return int(stats["dataset.bytes"]) + sum(sum(map(int, table.values())) for table in tables)
+
+    def stored(self) -> Stored:
+        return Stored(self.footprint(), 0)
 
     def wipe(self) -> None:
         with self._client() as client:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from crucible.check import NotCausedError
+from crucible.check import NotCausedError, Stored
 from crucible.errors import CrucibleError, Fault
 from crucible.processes.child import Child, wait_until
 from crucible.processes.ports import free_port
@@ -42,7 +42,8 @@ def _locate(environ: Mapping[str, str]) -> Source | None:
 
 def _locate_last(environ: Mapping[str, str]) -> Source | None:
     if find_spec("moto") and find_spec("flask_cors"):  # found, not imported
-        return Source("embedded", f"moto {version('moto')}, which keeps objects in memory", "moto.server")
+        what = f"moto {version('moto')}, which keeps objects in memory"
+        return Source("embedded", what, "moto.server", stands_in=True)
     return None
 
 
@@ -100,8 +101,26 @@ class _S3:
         return clients_of(self.upstream.port)
 
     def footprint(self) -> int:
-        pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket)
-        return sum(int(it.get("Size", 0)) for page in pages for it in page.get("Contents", []))
+        return sum(self._sizes(self._client()))
+
+    def _sizes(self, client: Any) -> list[int]:
+        """Of every object."""
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket)
+        return [int(it.get("Size", 0)) for page in pages for it in page.get("Contents", [])]
+
+    def stored(self) -> Stored:
+        """Objects, and what unfinished multipart uploads hold: to a bill they are the same."""
+        client = self._client()
+        sizes = self._sizes(client)
+        for key, upload in self._unfinished(client):
+            pages = client.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=upload)
+            sizes += [sum(int(it.get("Size", 0)) for page in pages for it in page.get("Parts", []))]
+        return Stored(sum(sizes), len(sizes))
+
+    def _unfinished(self, client: Any) -> list[tuple[str, str]]:
+        """The multipart uploads that were neither completed nor aborted, by key and id."""
+        pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket)
+        return [(upload["Key"], upload["UploadId"]) for page in pages for upload in page.get("Uploads", [])]
 
     def _make_bucket(self) -> None:
         self._bucket = f"crucible-{secrets.token_hex(4)}"
@@ -109,9 +128,8 @@ class _S3:
 
     def wipe(self) -> None:
         client = self._client()
-        for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket):
-            for upload in page.get("Uploads", []):
-                client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        for key, upload in self._unfinished(client):
+            client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
         for listed in client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
             for stored in listed.get("Contents", []):
                 client.delete_object(Bucket=self._bucket, Key=stored["Key"])
