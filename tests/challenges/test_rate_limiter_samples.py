@@ -73,7 +73,7 @@ def late(seen: History, label: str, by_ms: int) -> History:
         ("edge/tail/before", 250),
         ("edge/tail/after", 300),
         ("edge/own/before", 250),
-        ("edge/own/after", -40),
+        ("edge/own/ask", -40),
         ("edge/seek/ask", -300),
     ],
 )

@@ -13,6 +13,8 @@ UNUSUAL: dict[str, Design] = {
     "a hint for what never fits": Design(lambda lab: unusual.SaysHowLongForWhatNeverFits()),
     "two weighted windows, rounded up": Design(lambda lab: unusual.WeighsAndRoundsUp(EPOCH_NS)),
     "fixed windows that begin with the process": Design(lambda lab: limiters.FixedWindow(EPOCH_NS + 333 * MS)),
+    "windows that begin with a key's first unit, and are swept": Design(lambda lab: unusual.SweepsWindowsOfKeys()),
+    "counts in slots of a tenth of the window": Design(lambda lab: unusual.CountsInTenths()),
     "the same in each replica": Design(lambda lab: unusual.FixedWindowOfEachProcess(), ()),
     "a token bucket in each replica": Design(lambda lab: unusual.BucketOfEachProcess(), ()),
     "callers wait in line": Design(lambda lab: unusual.QueuesCallers()),

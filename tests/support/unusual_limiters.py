@@ -89,3 +89,48 @@ class WeighsAndRoundsUp(SlidingCounter):
         window, past_ns = divmod(self.epoch_ns + at_ns, self.limits[key][1])
         before = self.in_window.get((key, window - 1), 0) * (1 - past_ns / self.limits[key][1])
         return -int(-before // 1) + self.in_window.get((key, window), 0)
+
+
+class SweepsWindowsOfKeys(HonestLimiter):
+    """A window begins with the first unit of a key, and is over when a sweep, ten times a second, finds it so."""
+
+    def counts(self, granted_ns: int, now_ns: int, window_ns: int) -> bool:
+        return True
+
+    def end_ns(self, key: str) -> int:
+        sweep_ns = 100 * MS
+        return -(-(self.log[key][0][0] + self.limits[key][1]) // sweep_ns) * sweep_ns
+
+    def swept(self, key: str, at_ns: int) -> None:
+        if self.log.get(key) and at_ns >= self.end_ns(key):
+            del self.log[key]
+
+    def admits(self, key: str, cost: int, target: str, at_ns: int) -> bool:
+        self.swept(key, at_ns)
+        return super().admits(key, cost, target, at_ns)
+
+    def used(self, key: str, target: str, at_ns: int) -> int:
+        self.swept(key, at_ns)
+        return super().used(key, target, at_ns)
+
+    def retry_after_ms(self, key: str, cost: int, target: str, at_ns: int) -> int:
+        return -(-(self.end_ns(key) - at_ns) // MS) if self.log.get(key) else self.limits[key][1] // MS
+
+
+class CountsInTenths(HonestLimiter):
+    """Counts in slots of a tenth of the window, and a slot counts until all of it has left."""
+
+    def counts(self, granted_ns: int, now_ns: int, window_ns: int) -> bool:
+        slot_ns = window_ns // 10
+        return granted_ns // slot_ns > now_ns // slot_ns - 11
+
+    def retry_after_ms(self, key: str, cost: int, target: str, at_ns: int) -> int:
+        """Of what is in the oldest slots: when they have left."""
+        n, window_ns = self.limits[key]
+        slot_ns = window_ns // 10
+        left = n - self.used(key, target, at_ns)
+        for at, units in self.log.get(key, []) if cost <= n else ():
+            left += units if self.counts(at, at_ns, window_ns) else 0
+            if left >= cost:
+                return max(0, -(-((at // slot_ns + 11) * slot_ns - at_ns) // MS))
+        return window_ns // MS

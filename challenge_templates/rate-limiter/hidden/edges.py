@@ -97,24 +97,29 @@ async def tail(site: Site) -> list[Op]:
 
 
 async def own(site: Site) -> list[Op]:
-    """One unit, all but one just before that has left, and as many as there are just after."""
+    """One unit, all but one just before that has left, and as many as there are as soon as the design says it has."""
     (first,) = await site.burst("first", 1)
     await site.until(first.sent_ns + site.window_ms * MS - int((site.took_ms + 0.05 * site.window_ms) * MS))
     before = await site.burst("before", EDGE_LIMIT - 1)
     await site.until(first.received_ns + site.window_ms * MS + 10 * MS)
-    return [first, *before, *await site.burst("after", EDGE_LIMIT)]
+    return [first, *before, *await asked_until_let(site, before, 0.02)]
 
 
 async def seek(site: Site) -> list[Op]:
     """Fill the key and ask until it lets one through; then for the rest."""
     await site.lab.sleep(0.4 * site.window_ms / 1000 * (site.index % KEYS_PER_SHAPE))
-    ops = await site.burst("before", EDGE_LIMIT)
-    end_ns = min(op.sent_ns for op in ops) + site.window_ms * MS
+    before = await site.burst("before", EDGE_LIMIT)
+    return before + await asked_until_let(site, before, 0.04)
+
+
+async def asked_until_let(site: Site, before: Sequence[Op], gap_s: float) -> list[Op]:
+    """Ask for one unit again and again until it is let through, for a window at most; then for the rest at once."""
+    end_ns, ops = min(op.sent_ns for op in before) + site.window_ms * MS, list[Op]()
     while site.lab.now_ns() < end_ns:
-        await site.lab.sleep(0.04)
         ops += await site.burst("ask", 1)
         if allowed(ops[-1]):
             return ops + await site.burst("after", EDGE_LIMIT - 1)
+        await site.lab.sleep(gap_s)
     return ops
 
 
@@ -130,14 +135,13 @@ def struck(shape: str, ops: Sequence[Op], window_ns: int, epoch: int) -> bool:
         return False
     start_ns, over_ns = min(op.sent_ns for op in before), max(op.received_ns for op in before)
     in_time = bool(after) and max(op.received_ns for op in after) <= start_ns + window_ns
-    if shape == SEEK:
-        return bool(ask) and (in_time or ask[-1].received_ns >= start_ns + 0.9 * window_ns)
+    if shape in (SEEK, OWN):
+        ends = [(op.sent_ns + window_ns, op.received_ns + window_ns) for op in first if allowed(op)]
+        there = shape == SEEK or (bool(ends) and over_ns <= ends[0][0] and ask[-1:] and ask[0].sent_ns >= ends[0][1])
+        return bool(there and ask) and (in_time or ask[-1].received_ns >= start_ns + 0.9 * window_ns)
     if not in_time:
         return False
     again_ns = min(op.sent_ns for op in after)
-    if shape == OWN:
-        ends = [(op.sent_ns + window_ns, op.received_ns + window_ns) for op in first if allowed(op)]
-        return bool(ends) and over_ns <= ends[0][0] and again_ns >= ends[0][1]
     border_ns = (again_ns + epoch) // window_ns * window_ns - epoch
     since = 0.3 * window_ns if shape == TAIL else 0
     return border_ns - window_ns <= start_ns and over_ns <= border_ns <= again_ns - since

@@ -67,6 +67,11 @@ class Further:
         return max(FLOOR[kind], FLOOR_PER_KEY[kind] * self.size)
 
     @property
+    def quiet(self) -> bool:
+        """Whether nothing grew with the last batch."""
+        return self.steps[-1] < self.floor
+
+    @property
     def last(self) -> tuple[int, ...]:
         """The last steps; none where they are too few, or of too few keys."""
         return self.steps[-ENOUGH:] if len(self.steps) >= ENOUGH and self.size >= FEWEST else ()

@@ -13,7 +13,7 @@ from random import Random
 from crucible.authoring.asking import at_half_pace, in_turn
 from crucible.authoring.facts import fact, note, noted
 from crucible.authoring.outcomes import failed, inconclusive, not_run, passed, taken
-from crucible.check import Finding, History, Lab, Measure
+from crucible.check import Call, Finding, History, Lab, Measure
 
 from .further import (
     FEWEST,
@@ -49,6 +49,8 @@ MOST_AGAIN, AGAIN_S = 2_000, 4.0
 FEWEST_TO_WEIGH = 2_000
 """Keys in a batch below which a heap that warms up weighs more than they do."""
 WEIGHED_EVERY_S = 0.5
+BRIEFLY_S = OVER_S + 1.0
+"""After a further batch, when its windows are over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,31 +151,47 @@ async def look_again(lab: Lab, rng: Random, busy: str, forgotten_s: float) -> No
     note(lab, Larger(size))
     idle = [check(in_turn(lab, i), busy, batch("busy")) for i in range(2 * size)]
     warming = at_half_pace(lab, idle * 3, within_s=spell_s)
-    held = [await settle(lab, SETTLED, warming, spell_s)]
+    held = [await settle(lab, warming, spell_s)]
+    note_held(lab, SETTLED, held[-1])
     for i, name in enumerate(FURTHER):
         await use_once(lab, name, keys[i * size : (i + 1) * size], AGAIN_S, fewest=size)
-        held.append(await settle(lab, name, lab.paced(idle, spell_s / max(1, len(idle))), spell_s))
+        held.append(await grow_old(lab, idle, spell_s, held[-1]))
+        note_held(lab, name, held[-1])
         if all(one.keeps or one.forgets for one in further(lab.services, size, held).values()):
             return
 
 
-async def settle(lab: Lab, name: str, asking: Awaitable[object], spell_s: float) -> Held:
-    """Let one key be asked for, for so long, and note the least that each subject held in each half of it."""
+async def grow_old(lab: Lab, idle: Sequence[Call], spell_s: float, before: Held) -> Held:
+    """What is held of a batch that may have been forgotten. Where nothing grew by what counts as growth, there is
+    nothing to wait for: what is held at least does not become more with time."""
+    first = round(len(idle) * BRIEFLY_S / spell_s)
+    gap_s = spell_s / max(1, len(idle))
+    held = await settle(lab, lab.paced(idle[:first], gap_s), BRIEFLY_S)
+    if all(one.quiet for one in further(lab.services, len(idle) // 2, [before, held]).values()):
+        return held
+    return await settle(lab, lab.paced(idle[first:], gap_s), spell_s - BRIEFLY_S)
+
+
+async def settle(lab: Lab, asking: Awaitable[object], spell_s: float) -> Held:
+    """Let one key be asked for, for so long, and see the least that each subject holds in each half of it."""
     halves: list[dict[str, int]] = []
 
     async def watch() -> None:
-        for half in HALVES:
+        for _ in HALVES:
             found: list[dict[str, int]] = []
             end_ns = lab.now_ns() + int(spell_s / 2 * 1e9)
             while not found or lab.now_ns() < end_ns:
                 found.append(await lab.footprint())
                 await lab.sleep(WEIGHED_EVERY_S)
-            least = {subject: min(one[subject] for one in found if subject in one) for subject in found[-1]}
-            halves.append(least)
-            note(lab, Weighed(least), f"{name}/{half}")
+            halves.append({subject: min(one[subject] for one in found if subject in one) for subject in found[-1]})
 
     await asyncio.gather(asking, watch())
     return Held(*halves)
+
+
+def note_held(lab: Lab, name: str, held: Held) -> None:
+    for half, least in zip(HALVES, (held.early, held.late), strict=True):
+        note(lab, Weighed(least), f"{name}/{half}")
 
 
 @dataclass(frozen=True, slots=True)

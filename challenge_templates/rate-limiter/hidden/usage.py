@@ -27,6 +27,8 @@ FILLED_NS = 3_000_000_000
 READ_BUSY, READ_LEAST = 40, 0.5
 """Readings of the busy key, and the share of them that has to have been answered by each replica."""
 TOO_HIGH = "What is in your count that was never allowed?"
+SLOT = 0.1
+"""Of a window: for so long who counts in slots may count what has left it."""
 SLACK_NS = 60_000_000
 """Of a window's edge: clocks in whole milliseconds, and of several machines."""
 
@@ -78,7 +80,7 @@ class Reading:
     low: int
     """Certainly allowed in the window before."""
     high: int
-    """Possibly allowed in it."""
+    """Possibly allowed in it, or in the slot before it."""
     last: Op | None = None
     """The last check before it that was answered."""
 
@@ -102,7 +104,7 @@ def read_by(op: Op, checks: Sequence[Op], window_ns: int) -> Reading:
     let = [it for it in before if allowed(it)]
     earliest_ns = op.received_ns - window_ns + SLACK_NS
     low = units(it for it in let if it.received_ns <= op.sent_ns and it.sent_ns > earliest_ns)
-    high = units(it for it in let if it.received_ns >= op.sent_ns - window_ns - SLACK_NS)
+    high = units(it for it in let if it.received_ns >= op.sent_ns - (1 + SLOT) * window_ns - SLACK_NS)
     open_still = units(it for it in before if not answered(it))
     last = next((it for it in reversed(before) if it.received_ns <= op.sent_ns and answered(it)), None)
     return Reading(op, None if said is None else int(said), low, high + open_still, last)
