@@ -18,9 +18,9 @@ SCENARIOS = (
     Scenario("later", "race", later, budget_s=60, estimate_s=5),
     Scenario("line", "steady", line, budget_s=220, estimate_s=14),
     Scenario("withdrawn", "steady", withdrawn, budget_s=60, estimate_s=7),
-    Scenario("isolation", "fault", isolation, budget_s=300, estimate_s=13),
     Scenario("errors", "fault", errors, budget_s=120, estimate_s=8),
     Scenario("priority", "fault", priority, budget_s=120, estimate_s=5),
+    Scenario("isolation", "fault", isolation, budget_s=300, estimate_s=13),
     Scenario("crashes", "fault", crashes, budget_s=300, estimate_s=22),
     Scenario("bad-input", "fault", bad_input, budget_s=60, estimate_s=1),
 )
