@@ -1,0 +1,70 @@
+"""Event ingestion with one table: stored is counted. What the routes answer; what is kept is in store.py."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from body import BadInputError, asked_in, batch_in, page_in
+from connections import StoreUnavailableError, UnstorableError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from store import Store
+
+CONNECTIONS = 8
+
+
+@asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    app.state.store = Store(CONNECTIONS)
+    await app.state.store.opened()
+    yield
+    await app.state.store.close()
+
+
+async def healthz(request: Request) -> Response:
+    """Whether this process runs; PostgreSQL is not asked, because restarting this process would not mend it."""
+    return PlainTextResponse("ok\n")
+
+
+async def post_events(request: Request) -> Response:
+    """202 once they are on PostgreSQL's disk."""
+    batch = await batch_in(request)
+    accepted = await request.app.state.store.write(batch.events)
+    return JSONResponse({"accepted": accepted, "duplicate": batch.given - accepted}, status_code=202)
+
+
+async def get_metrics(request: Request) -> Response:
+    return JSONResponse(await request.app.state.store.metrics(asked_in(request)))
+
+
+async def get_events(request: Request) -> Response:
+    events, cursor = await request.app.state.store.page(page_in(request))
+    return JSONResponse({"events": events, "next": cursor})
+
+
+async def bad_input(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BadInputError)
+    where = {} if error.index is None else {"index": error.index}
+    return JSONResponse({"error": str(error), **where}, status_code=error.status)
+
+
+async def unstorable(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "this cannot be stored"}, status_code=400)
+
+
+async def unavailable(request: Request, error: Exception) -> Response:
+    """What is not stored is not accepted."""
+    return JSONResponse({"error": "the store does not answer"}, status_code=503, headers={"Retry-After": "1"})
+
+
+app = Starlette(
+    routes=[
+        Route("/healthz", healthz, methods=["GET"]),
+        Route("/v1/events", post_events, methods=["POST"]),
+        Route("/v1/events", get_events, methods=["GET"]),
+        Route("/v1/metrics", get_metrics, methods=["GET"]),
+    ],
+    exception_handlers={BadInputError: bad_input, StoreUnavailableError: unavailable, UnstorableError: unstorable},
+    lifespan=lifespan,
+)
