@@ -1,0 +1,179 @@
+"""A store for uploads whose bytes never come by here: clients are sent to S3, with addresses that are signed. What the
+routes answer; what is kept is in store.py."""
+
+import logging
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from body import (
+    BadInputError,
+    Declared,
+    cursor_in,
+    id_in,
+    length_in,
+    quota_in,
+    upload_in,
+    user_in,
+    user_in_path,
+    version_in,
+)
+from bucket import Bucket
+from connections import StoreUnavailableError, UnstorableError
+from serving import headers_of, span_in
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from store import PUT_S, RefusedError, Store
+
+LOG = logging.getLogger(__name__)
+CONNECTIONS = 8
+DRAIN = 64 << 20
+"""A body that is refused is read to its end up to here, so that the client hears why; from here on it is cut off."""
+
+
+@asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    bucket = app.state.bucket = Bucket()
+    store = app.state.store = Store(CONNECTIONS, bucket)
+    await store.opened()
+    yield
+    await store.close()
+    await bucket.close()
+
+
+async def healthz(request: Request) -> Response:
+    """Whether this process runs; nothing else is asked, because restarting this process would not mend it."""
+    return PlainTextResponse("ok\n")
+
+
+async def post_upload(request: Request) -> Response:
+    owner = user_in(request)
+    name, declared = await upload_in(request)
+    file, upload = await request.app.state.store.begin_file(owner, name, declared)
+    return JSONResponse({"file": str(file), "put": _put(request, upload, declared)}, status_code=201)
+
+
+async def post_version(request: Request) -> Response:
+    owner = user_in(request)
+    declared = await version_in(request)
+    file = _id(request)
+    upload = await request.app.state.store.begin_version(file, owner, declared)
+    return JSONResponse({"file": str(file), "put": _put(request, upload, declared)}, status_code=201)
+
+
+def _put(request: Request, upload: uuid.UUID, declared: Declared) -> dict[str, object]:
+    return request.app.state.bucket.put_address(upload, declared.size, declared.sha256, PUT_S)
+
+
+async def post_complete(request: Request) -> Response:
+    return JSONResponse(await request.app.state.store.complete(_id(request), user_in(request)))
+
+
+async def get_file(request: Request) -> Response:
+    owner = user_in(request)
+    file = _id(request)
+    found = await request.app.state.store.look(file, owner)
+    return JSONResponse(
+        {
+            "file": str(file), "name": found.name, "size": found.size, "sha256": found.sha256,
+            "version": found.version,
+        }
+    )  # fmt: skip
+
+
+async def get_content(request: Request) -> Response:
+    """302 to where it can be read for a moment. A range goes there, too; only one behind the end is refused here."""
+    owner = user_in(request)
+    found = await request.app.state.store.look(_id(request), owner)
+    span = span_in(request, found.size, found.sha256)
+    if span is None:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{found.size}"})
+    if request.method != "GET":  # an address is good for one method
+        return Response(headers=headers_of(found.name, found.size, found.sha256, span))
+    address = request.app.state.bucket.get_address(found.object, found.name)
+    headers = {"Location": address, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(status_code=302, headers=headers)
+
+
+async def delete_file(request: Request) -> Response:
+    file = _id(request)
+    await request.app.state.store.remove(file, user_in(request))
+    return JSONResponse({"file": str(file), "deleted": True})
+
+
+async def get_files(request: Request) -> Response:
+    owner = user_in_path(request)
+    if user_in(request) != owner:
+        raise RefusedError(403, "these are another user's files")
+    files, cursor = await request.app.state.store.page(owner, cursor_in(request))
+    return JSONResponse({"files": files, "next": cursor})
+
+
+async def put_quota(request: Request) -> Response:
+    """For whoever runs this, so without a user; a user who says who he is cannot change another one's."""
+    owner = user_in_path(request)
+    if "x-user" in request.headers and user_in(request) != owner:
+        raise RefusedError(403, "this is another user's quota")
+    quota = await quota_in(request)
+    await request.app.state.store.set_quota(owner, quota)
+    return JSONResponse({"user": owner, "bytes": quota})
+
+
+def _id(request: Request) -> uuid.UUID:
+    found = id_in(request.path_params["id"])
+    if found is None:
+        raise RefusedError(404, "there is no such file")
+    return found
+
+
+def _answer(request: Request, what: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    headers = dict(headers or {})
+    with suppress(BadInputError):
+        if (length_in(request) or 0) > DRAIN:
+            headers["Connection"] = "close"
+    return JSONResponse({"error": what}, status_code=status, headers=headers)
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BadInputError | RefusedError)
+    return _answer(request, str(error), error.status)
+
+
+async def unstorable(request: Request, error: Exception) -> Response:
+    return _answer(request, "this cannot be stored", 400)
+
+
+async def unavailable(request: Request, error: Exception) -> Response:
+    """What is not stored is not accepted."""
+    LOG.warning("503: %s", error)
+    return _answer(request, "a store does not answer", 503, {"Retry-After": "1"})
+
+
+async def left(request: Request, error: Exception) -> Response:
+    """The client has gone in the middle of its body, and hears nothing."""
+    return Response(status_code=400)
+
+
+app = Starlette(
+    routes=[
+        Route("/healthz", healthz, methods=["GET"]),
+        Route("/v1/uploads", post_upload, methods=["POST"]),
+        Route("/v1/files/{id}", get_file, methods=["GET"]),
+        Route("/v1/files/{id}", delete_file, methods=["DELETE"]),
+        Route("/v1/files/{id}/complete", post_complete, methods=["POST"]),
+        Route("/v1/files/{id}/content", get_content, methods=["GET"]),
+        Route("/v1/files/{id}/versions", post_version, methods=["POST"]),
+        Route("/v1/users/{user}/files", get_files, methods=["GET"]),
+        Route("/v1/users/{user}/quota", put_quota, methods=["PUT"]),
+    ],
+    exception_handlers={
+        BadInputError: refused,
+        RefusedError: refused,
+        StoreUnavailableError: unavailable,
+        UnstorableError: unstorable,
+        ClientDisconnect: left,
+    },
+    lifespan=lifespan,
+)
