@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue as JsonValue  # a challenge writes JSON, and imports nothing else
 
+from crucible.content import Body
 from crucible.content import Content as Content
 from crucible.evidence import Attempt, FaultEvent, Op, Problem
 
@@ -141,7 +142,7 @@ class Transfer:
     name: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Further ones; what no header can hold is not sent, and the operation says so."""
-    sends: Content | None = None
+    sends: Body | None = None
     length: int | None = None
     """What Content-Length says, where that is not the size of what is sent."""
     cut_at: int | None = None
@@ -195,6 +196,11 @@ class Sink(Protocol):
 
     def fault(self, channel: str, fault: SinkFault) -> AbstractAsyncContextManager[None]:
         """While open, the channel is under this fault."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens: `http://HOST:PORT`. What is called back is taken under any path, whose first segment is
+        the channel."""
 
     async def next_call(self, channel: str | None = None) -> Attempt:
         """The next call (of `channel`), as soon as it is decided and before it is answered."""
@@ -295,6 +301,12 @@ class Lab(Protocol):
 
     async def stored(self) -> dict[str, Stored]:
         """What each service holds (after the grader's own VACUUM FULL); without those where it cannot be seen."""
+
+    async def on_disk(self) -> dict[str, int]:
+        """Bytes of the files in each instance's working copy and `TMPDIR`."""
+
+    async def received(self) -> dict[str, int]:
+        """Bytes that each instance has had from all services together so far."""
 
     async def exchanged(self) -> dict[str, int]:
         """Bytes that went to and fro between all processes and each service so far, with what a client exchanged with a

@@ -8,8 +8,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from random import Random
+from typing import Protocol
 
 PIECE = 64 << 10
+
+
+class Body(Protocol):
+    """Bytes of a request that nobody holds: drawn, from any byte on, when they are sent."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from `start` up to `end`, or to the last."""
+
+
 _POOL = 1 << 20
 
 

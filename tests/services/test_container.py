@@ -18,6 +18,7 @@ from crucible.check import NotCausedError
 from crucible.errors import CrucibleError, Fault
 from crucible.lab.accounting import Accounts, Root
 from crucible.services import SERVICES, Server, locate
+from crucible.services.base import Terms
 
 pytestmark = pytest.mark.machine
 
@@ -161,7 +162,7 @@ def test_a_restarted_server_knows_the_solution_as_before(box: Box) -> None:
 @pytest.mark.parametrize("box", ["--appendonly yes --appendfsync always"], indirect=True)
 def test_a_cache_forgets_over_a_crash_wherever_it_runs(box: Box, durable: bool) -> None:
     source = locate("redis", {"CRUCIBLE_REDIS_URL": f"redis://127.0.0.1:{box.port}", "CRUCIBLE_REDIS_CONTAINER": "box"})
-    server = SERVICES["redis"].start(source, box.folder, durable)
+    server = SERVICES["redis"].start(source, box.folder, Terms(durable=durable))
     with as_solution(server, box) as client:
         client.set("a", "b")
         server.crash()

@@ -15,7 +15,7 @@ from support.solutions import temporary_folder
 from crucible import services
 from crucible.errors import CrucibleError
 from crucible.services import SERVICES, container, find, start
-from crucible.services.base import Source
+from crucible.services.base import Source, Terms
 
 pytestmark = pytest.mark.machine
 
@@ -93,7 +93,7 @@ def test_a_container_is_run_for_one_grade_and_taken_away(engine: Engine) -> None
 def test_it_is_durable_where_its_card_says_so(engine: Engine) -> None:
     source = find("redis", os.environ)
     assert source is not None
-    server = start("redis", source, engine.folder / "run" / "services" / "redis", durable=True)
+    server = start("redis", source, engine.folder / "run" / "services" / "redis", Terms(durable=True))
     try:
         with redis.Redis(port=server.upstream.port, retry=NEVER) as client:
             assert client.config_get("appendonly", "appendfsync") == {"appendonly": "yes", "appendfsync": "everysec"}

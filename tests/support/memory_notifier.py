@@ -39,6 +39,7 @@ class MemorySink:
         self._callers: dict[int, str] = {}
         self._healed: dict[str, asyncio.Event] = {}
         self._waiting: list[tuple[str | None, asyncio.Future[Attempt]]] = []
+        self.url = "http://127.0.0.1:9"
 
     def reject(self, recipient: str) -> None:
         self.ledger.rejected.add(recipient)

@@ -1,6 +1,7 @@
 """UP-4 and UP-11: what was completed is kept, whatever ends, crashes or sweeps meanwhile; and the bytes really are."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -123,22 +124,21 @@ async def strikes(lab: Lab, rng: Random) -> None:
     for service in lab.services:
         await _strike(lab, rng, f"crash-{service}", f"{service} crashed")
     await _strike(lab, rng, "terminate", "a process was told to end")
+    await _stalled_strike(lab, rng)
 
 
 async def _strike(lab: Lab, rng: Random, slug: str, what: str) -> None:
     """While uploads go on, many that lack nothing else are completed at once, and in the middle of that it comes."""
     label, user = f"{STRIKES}/{slug}", new_user(rng, STRIKES)
-    number, held = FLOWS[lab.mode], HELD[lab.mode]
-    flows = await _flows(lab, rng, label, user, number + held)
-    waiting = [made for made in await asyncio.gather(
-        *(hold(lab, flow, index) for index, flow in enumerate(flows[number:]))
-    ) if made is not None and made.sent]  # fmt: skip
+    number = FLOWS[lab.mode]
+    flows = await _flows(lab, rng, label, user, number + HELD[lab.mode])
+    waiting = await _held(lab, flows[number:])
     async with lab.slow(WIDE_MS):
         going = asyncio.create_task(run_all(lab, flows[:number], GAP_S))
         finishing: list[asyncio.Task[Made]] = []
         try:
             await lab.sleep(STRIKE_AFTER * GAP_S * number)
-            finishing = [asyncio.create_task(finish(lab, made, index)) for index, made in enumerate(waiting)]
+            finishing = _finishing(lab, waiting)
             await _until_some_are(lab, finishing)
             note(lab, Struck(what, await _do(lab, slug)), label)
             made = [*await going, *await asyncio.gather(*finishing)]
@@ -146,6 +146,37 @@ async def _strike(lab: Lab, rng: Random, slug: str, what: str) -> None:
             for task in (going, *finishing):
                 task.cancel()
     await settle(lab, made)
+
+
+async def _stalled_strike(lab: Lab, rng: Random) -> None:
+    """Uploads are completed while nothing reaches the services, and who has answered all the same, or waits, is killed."""
+    label = f"{STRIKES}/stalled"
+    waiting = await _held(lab, await _flows(lab, rng, label, new_user(rng, STRIKES), HELD[lab.mode]))
+    finishing: list[asyncio.Task[Made]] = []
+    try:
+        async with AsyncExitStack() as stalled:
+            for service in lab.services:
+                await stalled.enter_async_context(lab.fault(service, "drop"))
+            finishing = _finishing(lab, waiting)
+            await _until_some_are(lab, finishing)
+            await lab.kill(*lab.instances)
+        await lab.start(*lab.instances)
+        note(lab, Struck("nothing reached the services, and then every process was killed"), label)
+        made = await asyncio.gather(*finishing)
+    finally:
+        for task in finishing:
+            task.cancel()
+    await settle(lab, made)
+
+
+async def _held(lab: Lab, flows: list[Flow]) -> list[Made]:
+    """Those of which nothing but `complete` is left."""
+    held = await asyncio.gather(*(hold(lab, flow, index) for index, flow in enumerate(flows)))
+    return [made for made in held if made is not None and made.sent]
+
+
+def _finishing(lab: Lab, waiting: list[Made]) -> list[asyncio.Task[Made]]:
+    return [asyncio.create_task(finish(lab, made, index)) for index, made in enumerate(waiting)]
 
 
 async def _flows(lab: Lab, rng: Random, label: str, user: str, number: int) -> list[Flow]:
@@ -208,7 +239,7 @@ def judge_kept(history: History) -> Finding:
     if still_open and (gone := deaths.in_short(history)):
         what = f"{gone}; {still_open} uploads could not be read back"
         return inconclusive(what, counted=counted, measures=measures)
-    if still_open or not patient.right or len(struck) < 2 + len(history.services) or not any(acknowledged.values()):
+    if still_open or not patient.right or len(struck) < 3 + len(history.services) or not any(acknowledged.values()):
         what = f"{still_open} uploads could not be read back" if still_open else "not all of it was seen"
         return inconclusive(what, counted=counted, measures=measures)
     kinds = sum(not it.not_caused for it in struck.values())

@@ -280,6 +280,12 @@ class MemoryLab:
     async def stored(self) -> dict[str, Stored]:
         return self.solution.stored(self.now_ns())
 
+    async def on_disk(self) -> dict[str, int]:
+        return dict.fromkeys(self.instances, 0)
+
+    async def received(self) -> dict[str, int]:
+        return dict.fromkeys(self.instances, 0)
+
     async def exchanged(self) -> dict[str, int]:
         return dict.fromkeys(self.services, 0)
 

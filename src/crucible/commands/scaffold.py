@@ -68,7 +68,7 @@ def render(challenge: Challenge, *, lang: str = "python", action: str = ACTION) 
     shared = _shared()
     values: dict[str, object] = {
         "manifest": manifest,
-        "images": images_for(manifest.services, manifest.durable),
+        "images": images_for(manifest.services, manifest.durable, manifest.consumer_timeout_s),
         "starter": yamlfile.read(starter / _STARTER, Starter, fault=Fault.AUTHOR),
         "action": action,
         "uses": _uses(action, pinned=_is_pinned(action)),

@@ -13,6 +13,7 @@ from crucible.lab.network import PROBE, Network, added_ms
 from crucible.lab.strangers import Watch
 from crucible.planning.plan import Plan
 from crucible.services import SERVICES, Server, Source
+from crucible.services.base import Terms
 
 
 class Backing:
@@ -37,8 +38,9 @@ class Backing:
 
     async def start(self, name: str, source: Source, network: Network) -> None:
         """Start a server, and measure the way to it. Raises a CrucibleError where there is none then."""
-        durable = name in self._plan.solution.manifest.durable
-        starting = asyncio.ensure_future(asyncio.to_thread(services.start, name, source, self._folder / name, durable))
+        manifest = self._plan.solution.manifest
+        terms = Terms(name in manifest.durable, manifest.consumer_timeout_s)
+        starting = asyncio.ensure_future(asyncio.to_thread(services.start, name, source, self._folder / name, terms))
         try:
             server = self.servers[name] = await asyncio.shield(starting)
         except asyncio.CancelledError:

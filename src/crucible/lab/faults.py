@@ -133,6 +133,10 @@ class _ScenarioSink:
     def attempts(self) -> Sequence[Attempt]:
         return self._sink.attempts
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._sink.port}"
+
     def reject(self, recipient: str) -> None:
         self._sink.ledger.rejected.add(recipient)
 

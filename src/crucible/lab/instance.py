@@ -100,6 +100,15 @@ class Running:
         self._child = Child.start(command, cwd=home, log=self.log, env=env, confined=confined)
         self._death_told, self._ended_for = False, None  # not before: it would tell the earlier one's death again
 
+    def on_disk(self) -> int:
+        """Bytes of the files in its working copy and its TMPDIR."""
+        total = 0
+        for at, _, names in os.walk(self._place.folder):
+            for name in names:
+                with contextlib.suppress(OSError):  # it has gone meanwhile
+                    total += (Path(at) / name).lstat().st_size
+        return total
+
     @property
     def url(self) -> str:
         """Where it answers, as `healthy` has found it."""

@@ -61,7 +61,8 @@ class RunningLab:
             self.instances, self.tally.accounts, lambda: self.isolation.crowded(), self.now_ns,
             plan.solution.manifest.memory_mib << 20,
         )  # fmt: skip
-        self.sink = SinkServer(plan.seed, self.now_ns) if plan.solution.manifest.sink else None
+        sink = plan.solution.manifest.sink
+        self.sink = SinkServer(plan.seed, self.now_ns, callbacks=sink == "callbacks") if sink else None
         self.first_port = 0
         """Of those that answer HTTP, one after the other; free ones, where it is 0."""
         self.given_up = ""

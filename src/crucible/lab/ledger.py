@@ -37,6 +37,8 @@ class Ledger:
     """Decides, and remembers. Pure but for its own state: the time is given."""
 
     seed: int
+    callbacks: bool = False
+    """Whether what is called is no provider: any JSON will do, and a key says nothing."""
     effects: dict[str, bytes] = field(default_factory=dict)
     """The digest of the body that took effect, by key."""
     rejected: set[str] = field(default_factory=set)
@@ -49,7 +51,10 @@ class Ledger:
     def decide(self, channel: str, key: str | None, body: JsonValue, now_ns: int) -> Decision:
         """What this call comes to, and what it changes."""
         fault, volume = self.faults.get(channel, CALM), self._volume(channel, now_ns)
-        if not isinstance(body, dict) or not isinstance(body.get("to"), str):
+        recipient = body.get("to") if isinstance(body, dict) else None
+        if self.callbacks:
+            key = None
+        elif not isinstance(recipient, str):
             return Decision(400, effect=False, why="not a JSON object with `to`")
         if fault.hangs:
             return Decision(None, effect=False, why="hung")
@@ -63,7 +68,7 @@ class Ledger:
         if key is not None and key in self.effects:
             same = self.effects[key] == digest
             return Decision(200 if same else 422, effect=False, why="repeated" if same else "its key had another body")
-        if body["to"] in self.rejected:
+        if isinstance(recipient, str) and recipient in self.rejected:
             return Decision(400, effect=False, why="rejected for good")
         return self._by_chance(fault, volume, key, digest)
 

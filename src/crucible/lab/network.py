@@ -116,6 +116,14 @@ class Network:
                     totals[(instance.rsplit(".", 1)[0], service)][counter] += value
         return tuple(Traffic(process, service, **counts) for (process, service), counts in sorted(totals.items()))
 
+    async def received(self) -> dict[str, int]:
+        """Bytes that each instance has had from all services together since the start."""
+        found: Counter[str] = Counter()
+        for name, counters in (await self._ask(do="count")).items():
+            found[name.split("/", 1)[1]] += counters["bytes_from_service"]
+        del found[PROBE]
+        return dict(found)
+
     def stop(self) -> None:
         self._child.kill()
         for pipe in (self._child.popen.stdin, self._child.popen.stdout):

@@ -175,6 +175,12 @@ class Observer:
     async def stored(self) -> dict[str, Stored]:
         return await self._lab.tally.stored()
 
+    async def on_disk(self) -> dict[str, int]:
+        return {name: await asyncio.to_thread(it.on_disk) for name, it in self._lab.instances.items()}
+
+    async def received(self) -> dict[str, int]:
+        return await self._lab.network.received()
+
     async def exchanged(self) -> dict[str, int]:
         return await self._lab.exchanged()
 

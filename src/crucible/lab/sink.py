@@ -45,8 +45,8 @@ class _UnderWay:
 class SinkServer:
     """A server on 127.0.0.1 with one ledger."""
 
-    def __init__(self, seed: int, now_ns: Callable[[], int]) -> None:
-        self.ledger = Ledger(seed)
+    def __init__(self, seed: int, now_ns: Callable[[], int], *, callbacks: bool = False) -> None:
+        self.ledger = Ledger(seed, callbacks)
         self.port = 0
         self.keeping = 0
         """How many want the attempts to be kept: outside of scenarios nobody does."""
@@ -177,7 +177,7 @@ class _Call(asyncio.Protocol):
         peer = self._transport.get_extra_info("peername")[1]
         asked = Asked(channel, path, self._key, untrusted.parse(bytes(self._body)), peer)
         self._reset()
-        if self._parser.get_method() != b"POST" or rest != "send":
+        if self._parser.get_method() != b"POST" or (rest != "send" and not self._sink.ledger.callbacks):
             self._reply(404, None)
             return
         decision = self._sink.decide(asked)

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+CONSUMER_TIMEOUT = "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"
+"""What a broker's image takes further settings by."""
+
 
 @dataclass(frozen=True)
 class Image:
@@ -43,11 +46,18 @@ class Image:
         return {variable: value.replace(outside, inside) for variable, value in self.given.items()}
 
 
-def images_for(services: Iterable[str], durable: Iterable[str]) -> dict[str, Image]:
-    """The images of a challenge that offers `services`, of which some are `durable`."""
+def images_for(
+    services: Iterable[str], durable: Iterable[str], consumer_timeout_s: int | None = None
+) -> dict[str, Image]:
+    """The images of a challenge that offers `services`, of which some are `durable`, and whose broker waits so long for
+    a consumer."""
     offered = {name: IMAGES[name] for name in services}
-    keeping = {name: replace(it, env=it.env | it.durable_env) for name, it in offered.items() if name in set(durable)}
-    return offered | keeping
+    offered |= {name: replace(it, env=it.env | it.durable_env) for name, it in offered.items() if name in set(durable)}
+    if consumer_timeout_s is not None and "rabbitmq" in offered:
+        broker = offered["rabbitmq"]
+        waits = {CONSUMER_TIMEOUT: f"-rabbit consumer_timeout {consumer_timeout_s * 1000}"}
+        offered["rabbitmq"] = replace(broker, env=broker.env | waits)
+    return offered
 
 
 IMAGES: dict[str, Image] = {

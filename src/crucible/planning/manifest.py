@@ -168,10 +168,13 @@ class Manifest:
     declares: dict[str, Declaration] = field(default_factory=dict)
     questions: dict[str, str] = field(default_factory=dict)
     """What a starter asks where the work begins, for each route of the contract, such as `PUT /v1/limits/{key}`."""
-    sink: bool = False
-    """Whether solutions deliver to a provider of the grader's, which they find in `SINK_URL`."""
+    sink: bool | Literal["callbacks"] = False
+    """Whether solutions deliver to a provider of the grader's, which they find in `SINK_URL`; or call back, with JSON
+    of their own, where a request says."""
     durable: tuple[Literal["redis"], ...] = ()
     """The offered services that keep what they hold over a crash, where they could also be caches."""
+    consumer_timeout_s: Annotated[int, Field(ge=10)] | None = None
+    """How long RabbitMQ waits for the acknowledgement of a delivery; its own half an hour, where nothing is said."""
     settings: dict[str, str | ByMode] = field(default_factory=dict)
     """Further environment of every process."""
     memory_mib: Annotated[int, Field(ge=64, le=1 << 16)] = 2048

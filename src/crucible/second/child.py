@@ -14,7 +14,7 @@ from crucible.planning.plan import Plan, make_plan
 from crucible.planning.solution import read_solution
 from crucible.processes.child import adopt_orphans
 from crucible.processes.interrupt import InterruptedGradeError, interruptible
-from crucible.second.records import Apart, Counted, Job, Stands, read, unpickle, write
+from crucible.second.records import Apart, Counted, Job, Seen, Stands, read, unpickle, write
 
 
 class _Silent:
@@ -36,7 +36,7 @@ async def work(hears: IO[bytes], tells: IO[bytes]) -> None:
         write(tells, Stands())
         lab.recorded.update(await _hear(hears))
         async for recorded in observe(plan, lab, _Silent(), plan.scenarios):
-            write(tells, recorded)
+            write(tells, Seen(tuple(recorded), lab.attempts))
         write(tells, await _counted(lab))
 
 

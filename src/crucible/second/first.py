@@ -14,12 +14,12 @@ from typing import IO
 import psutil
 
 from crucible import services
-from crucible.evidence import Beside, Part, Recording, Timing, Traffic, Usage
+from crucible.evidence import Attempt, Beside, Part, Recording, Timing, Traffic, Usage
 from crucible.lab import leftovers
 from crucible.lab.lab import RunningLab
 from crucible.planning.plan import Plan
 from crucible.processes.child import Child
-from crucible.second.records import Apart, Counted, Job, Recorded, Stands, read, unpickle, write
+from crucible.second.records import Apart, Counted, Job, Recorded, Seen, read, unpickle, write
 
 ROOM_BYTES = 3 << 30
 """Memory that must be free for a second lab."""
@@ -47,6 +47,8 @@ class Second:
         self.wanted: tuple[str, ...] = ()
         """The scenarios that it is to see."""
         self.recordings: list[Recording] = []
+        self.attempts: tuple[Attempt, ...] = ()
+        """The calls of its sink, as of the last of them."""
         self.counted: Counted | None = None
         self.apart = apart
         """Why it saw less than it could have."""
@@ -101,8 +103,9 @@ class Second:
                 self.apart = told.why
             elif isinstance(told, Counted):
                 self.counted = told
-            elif not isinstance(told, Stands):
-                self.recordings += told
+            elif isinstance(told, Seen):
+                self.recordings += told.recordings
+                self.attempts = told.attempts
 
     async def end(self) -> None:
         """End it, wherever it is; safe to call twice."""
@@ -178,7 +181,7 @@ def with_second(part: Part, second: Second) -> Part:
     if counted is not None:
         recordings[-1] = replace(recordings[-1], events=(*recordings[-1].events, *counted.late))
     seen = tuple(recording.scenario for recording in recordings)
-    part = replace(part, recordings=(*part.recordings, *recordings), beside=Beside(seen))
+    part = replace(part, recordings=(*part.recordings, *recordings), beside=Beside(seen, second.attempts))
     if counted is None:
         return part
     return replace(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from crucible.check import Mode
-from crucible.evidence import Attempt, FaultEvent, Op, Timing, Traffic, Usage
+from crucible.evidence import Attempt, FaultEvent, Op, Recording, Timing, Traffic, Usage
 from crucible.planning.defaults import Deadlines
 
 Recorded = Mapping[str, tuple[Op, ...]]
@@ -31,6 +31,14 @@ class Job:
     network_ms: int
     deadlines: Deadlines
     scenarios: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Scenarios that are over, and every call of the second lab's sink so far, by which they are judged."""
+
+    recordings: tuple[Recording, ...]
+    attempts: tuple[Attempt, ...]
 
 
 @dataclass(frozen=True, slots=True)

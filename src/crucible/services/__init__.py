@@ -10,7 +10,7 @@ from crucible.errors import CrucibleError, Fault
 from crucible.planning.images import IMAGES, images_for
 from crucible.processes.ports import give_back
 from crucible.services import container, postgres, rabbitmq, redis, s3
-from crucible.services.base import Server, Service, Source
+from crucible.services.base import USUAL, Server, Service, Source, Terms
 
 SERVICES: dict[str, Service] = {
     service.name: service for service in (postgres.SERVICE, redis.SERVICE, rabbitmq.SERVICE, s3.SERVICE)
@@ -38,16 +38,17 @@ def locate(name: str, environ: Mapping[str, str]) -> Source:
     return source
 
 
-def start(name: str, source: Source, folder: Path, durable: bool = False) -> Server:
+def start(name: str, source: Source, folder: Path, terms: Terms = USUAL) -> Server:
     """Start a server in the empty folder RUN/services/NAME, ready to answer. Raises a CrucibleError where it cannot."""
     if source.kind != "docker":
-        return SERVICES[name].start(source, folder, durable)
-    box = container.run(images_for([name], [name] if durable else [])[name], folder.parents[1].name)
+        return SERVICES[name].start(source, folder, terms)
+    images = images_for([name], [name] if terms.durable else [], terms.consumer_timeout_s)
+    box = container.run(images[name], folder.parents[1].name)
     end = time.monotonic() + CONTAINER_S
     try:
         while True:
             try:
-                return SERVICES[name].start(box, folder, durable)
+                return SERVICES[name].start(box, folder, terms)
             except CrucibleError:  # it does not answer yet
                 if time.monotonic() > end:
                     raise

@@ -111,12 +111,22 @@ class Server(Protocol):
         """End it and take away what it made; safe to call twice."""
 
 
-class Start(Protocol):
-    def __call__(self, source: Source, folder: Path, durable: bool = False) -> Server:
-        """Start a server in an empty folder, ready to answer. Raises a CrucibleError where it cannot.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a challenge's card says of a service, where it could be otherwise."""
 
-        `durable`: by its service card it keeps what it holds over a crash, where it could also be a cache.
-        """
+    durable: bool = False
+    """It keeps what it holds over a crash, where it could also be a cache."""
+    consumer_timeout_s: int | None = None
+    """For how long a broker waits for the acknowledgement of a delivery; as it usually does, where nothing is said."""
+
+
+USUAL = Terms()
+
+
+class Start(Protocol):
+    def __call__(self, source: Source, folder: Path, terms: Terms = USUAL) -> Server:
+        """Start a server in an empty folder, ready to answer. Raises a CrucibleError where it cannot."""
 
 
 @dataclass(frozen=True)

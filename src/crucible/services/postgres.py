@@ -16,7 +16,7 @@ from crucible.check import Stored
 from crucible.errors import CrucibleError, Fault
 from crucible.processes.child import Child, wait_until
 from crucible.services import container
-from crucible.services.base import Server, Service, Source, Upstream, attached, on_path, own
+from crucible.services.base import USUAL, Server, Service, Source, Terms, Upstream, attached, on_path, own
 from crucible.services.postgres_cluster import embedded, initialise, programs_of, release
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _locate(environ: Mapping[str, str]) -> Source | None:
     return None
 
 
-def _start(source: Source, folder: Path, durable: bool = False) -> Server:
+def _start(source: Source, folder: Path, terms: Terms = USUAL) -> Server:
     return _Attached(source) if source.has_url else _Started(source, folder)
 
 

@@ -16,7 +16,7 @@ from crucible.errors import CrucibleError, Fault
 from crucible.processes.child import Child, wait_until
 from crucible.processes.ports import free_port
 from crucible.services import container
-from crucible.services.base import Server, Service, Source, Upstream, attached, clients_of, on_path, own
+from crucible.services.base import USUAL, Server, Service, Source, Terms, Upstream, attached, clients_of, on_path, own
 from crucible.services.rabbitmq_api import Api
 
 START_S = 60.0
@@ -52,8 +52,9 @@ def _locate(environ: Mapping[str, str]) -> Source | None:
     return Source("path", found, found) if found and epmd else None
 
 
-def _start(source: Source, folder: Path, durable: bool = False) -> Server:
-    return _Attached(source) if source.has_url else _Started(source, folder)
+def _start(source: Source, folder: Path, terms: Terms = USUAL) -> Server:
+    waits_s = terms.consumer_timeout_s
+    return _Attached(source, waits_s) if source.has_url else _Started(source, folder, waits_s)
 
 
 class _RabbitMQ:
@@ -65,6 +66,8 @@ class _RabbitMQ:
     pid: int | None = None
     ports: tuple[int, ...]
     _api: Api
+    _waits_s: int | None
+    """For how long a delivery may be unacknowledged, whatever a queue's own argument says."""
 
     @property
     def version(self) -> str:
@@ -118,6 +121,10 @@ class _RabbitMQ:
         self._api.ask("PUT", f"/vhosts/{self._vhost}")
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         self._api.ask("PUT", f"/permissions/{self._vhost}/{self._user}", everything)
+        if self._waits_s is not None:
+            waits = {"pattern": ".*", "apply-to": "queues", "definition": {"consumer-timeout": self._waits_s * 1000}}
+            with suppress(CrucibleError):  # before 3.12 there is no such policy, and the node's own setting holds alone
+                self._api.ask("PUT", f"/policies/{self._vhost}/waits", waits)
 
     def _answers(self) -> bool:
         """Whether its management API does, and each of its virtual hosts runs."""
@@ -147,9 +154,10 @@ class _RabbitMQ:
 class _Started(_RabbitMQ):
     """A node, and the port mapper (epmd) that it registers with: neither is the system's own."""
 
-    def __init__(self, source: Source, folder: Path) -> None:
+    def __init__(self, source: Source, folder: Path, waits_s: int | None) -> None:
         own(folder)
         self.source = source
+        self._waits_s = waits_s
         listener, management, metrics, dist, mapper = self.ports = tuple(free_port() for _ in range(5))
         self._listens_on = listener
         self.upstream = Upstream(host="127.0.0.1", port=listener)
@@ -167,6 +175,8 @@ class _Started(_RabbitMQ):
             "default_user": admin[0],
             "default_pass": admin[1],
         }
+        if waits_s is not None:
+            settings["consumer_timeout"] = str(waits_s * 1000)
         for name, text in {
             "rabbitmq.conf": "".join(f"{name} = {value}\n" for name, value in settings.items()),
             "enabled_plugins": "[rabbitmq_management,rabbitmq_prometheus].\n",
@@ -223,9 +233,10 @@ class _Started(_RabbitMQ):
 
 
 class _Attached(_RabbitMQ):
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, waits_s: int | None) -> None:
         import requests
 
+        self._waits_s = waits_s
         parts = urlsplit(source.location)
         self.source = source
         self.pid = container.pid(source)

@@ -52,7 +52,7 @@ class Api:
                 found[name] += int(float(value))
         return found
 
-    def ask(self, method: str, path: str, body: Mapping[str, str] | None = None) -> Any:
+    def ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
         """Ask the management API. Raises requests' errors, and a CrucibleError for an answer that is an error."""
         import requests
 

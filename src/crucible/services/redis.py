@@ -13,7 +13,7 @@ from crucible.check import Stored
 from crucible.errors import CrucibleError, Fault
 from crucible.processes.child import Child, wait_until
 from crucible.services import container
-from crucible.services.base import Server, Service, Source, Upstream, attached, on_path, own, reachable
+from crucible.services.base import USUAL, Server, Service, Source, Terms, Upstream, attached, on_path, own, reachable
 
 if TYPE_CHECKING:
     import redis
@@ -53,8 +53,8 @@ def _embedded() -> Path | None:
     return next(iter(sorted((Path(spec.origin).parent / "_binaries").rglob("valkey-server"))), None)
 
 
-def _start(source: Source, folder: Path, durable: bool = False) -> Server:
-    return _Attached(source, durable) if source.has_url else _Started(source, folder, durable)
+def _start(source: Source, folder: Path, terms: Terms = USUAL) -> Server:
+    return _Attached(source, terms.durable) if source.has_url else _Started(source, folder, terms.durable)
 
 
 class _Valkey:

@@ -23,7 +23,19 @@ from crucible.errors import CrucibleError, Fault
 from crucible.processes.child import Child, wait_until
 from crucible.processes.ports import free_port
 from crucible.services import container
-from crucible.services.base import Server, Service, Source, Upstream, attached, clients_of, on_path, own, reachable
+from crucible.services.base import (
+    USUAL,
+    Server,
+    Service,
+    Source,
+    Terms,
+    Upstream,
+    attached,
+    clients_of,
+    on_path,
+    own,
+    reachable,
+)
 from crucible.services.s3_log import asked_of_moto, asked_of_versity
 
 START_S = 20.0
@@ -55,7 +67,7 @@ def _go_folders(environ: Mapping[str, str]) -> list[str]:
     return [f"{folder}/bin" for folder in home.split(os.pathsep) if folder]
 
 
-def _start(source: Source, folder: Path, durable: bool = False) -> Server:
+def _start(source: Source, folder: Path, terms: Terms = USUAL) -> Server:
     if source.has_url:
         return _Attached(source)
     return _Moto(source, folder) if source.kind == "embedded" else _Versity(source, folder)
