@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,12 +15,13 @@ from test_run_load import Silent
 
 from crucible import services
 from crucible.errors import CrucibleError
-from crucible.evidence import Evidence, Recording
+from crucible.evidence import Attempt, Evidence, Part, Recording
 from crucible.planning import challenges
 from crucible.planning.plan import make_plan
 from crucible.planning.solution import read_solution
 from crucible.run import run
 from crucible.second import first
+from crucible.second.records import Seen
 
 pytestmark = pytest.mark.machine
 
@@ -147,3 +149,15 @@ def test_a_server_that_is_missing_is_told_before_there_is_a_second_lab(
     monkeypatch.setattr(services, "find", lambda name, environ: None)
     with pytest.raises(CrucibleError, match="no server for"):
         graded(folder, place=write_solution(folder / "s", SERVER + START, services="[redis]"))
+
+
+def test_what_its_sink_has_heard_counts_before_it_has_ended() -> None:
+    async def work() -> tuple[Attempt, ...]:
+        second = first.Second()
+        call = Attempt(0, "/job/events", None, {"event_id": 1}, 5, 200, effect=True, why="delivered", answered_ns=6)
+        recording = Recording("s", "fault", 0, 9, (), (), {}, None, 0.0)
+        second._untold = [pickle.dumps(Seen((recording,), (call,)))]
+        second.look()
+        return first.with_second(Part(2, (), ()), second).attempts_of(["s"])
+
+    assert [it.path for it in asyncio.run(work())] == ["/job/events"]

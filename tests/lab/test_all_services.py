@@ -156,6 +156,19 @@ def test_nobody_came_past_the_network_and_all_is_counted(booted: Booted) -> None
     assert booted.lab.bypasses == ()
 
 
+def test_what_each_process_receives_and_has_on_its_disk_is_known(booted: Booted) -> None:
+    async def look() -> tuple[dict[str, int], dict[str, int]]:
+        observer = Observer(booted.lab, "scenario", "steady")
+        return await observer.received(), await observer.on_disk()
+
+    before, _ = booted.runner.run(look())
+    use(booted.env, "received")
+    after, disks = booted.runner.run(look())
+    assert after["hand.0"] > before["hand.0"]
+    assert after["web.0"] == before["web.0"]
+    assert disks["web.0"] > 100
+
+
 def test_each_keeps_over_a_crash_what_its_card_says(booted: Booted) -> None:
     async def crash(name: str) -> None:
         observer = Observer(booted.lab, "scenario", "fault")

@@ -78,6 +78,15 @@ def test_what_names_no_recipient_has_no_effect(body: object) -> None:
     assert ledger().decide("email", "k", body, 0).status == 400  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("body", [None, [], "to", {"event_id": 1}, {"to": [3]}])
+def test_where_it_is_called_back_any_body_will_do_and_a_key_says_nothing(body: object) -> None:
+    made = Ledger(seed=1, callbacks=True)
+    said = [made.decide("job", "k", one, 0) for one in (body, {"event_id": 2})]  # type: ignore[arg-type]
+    assert [(it.status, it.effect) for it in said] == [(200, True)] * 2
+    made.faults["job"] = SinkFault(outage=True)
+    assert made.decide("job", "k", TO, 0).status == 503
+
+
 def test_an_outage_and_a_hang_have_no_effect_and_end() -> None:
     made = ledger(outage=True)
     assert (made.decide("email", "k", TO, 0).status, made.effects) == (503, {})
@@ -239,6 +248,25 @@ def test_what_is_no_call_is_no_attempt(method: str, path: str, status: int) -> N
 
     reply, number = with_sink(work)
     assert (reply.status, number) == (status, int(status == 200))
+
+
+@pytest.mark.machine
+@pytest.mark.parametrize(("method", "path", "status"), [("POST", "/job-1/any/path?x=1", 200), ("GET", "/job-1", 404)])
+def test_a_call_back_may_have_any_path(method: str, path: str, status: int) -> None:
+    async def work() -> tuple[Reply, list[Attempt]]:
+        sink, client = SinkServer(1, lambda: 0, callbacks=True), Client()
+        await sink.start()
+        sink.keeping = 1
+        try:
+            request = encode(method, sink.port, path, b"[1]")
+            return await client.request("127.0.0.1", sink.port, request, 5.0), list(sink.attempts)
+        finally:
+            client.close()
+            sink.close()
+
+    reply, attempts = asyncio.run(work())
+    assert reply.status == status
+    assert [(it.path, it.body) for it in attempts] == ([("/job-1/any/path", [1])] if status == 200 else [])
 
 
 @pytest.mark.machine

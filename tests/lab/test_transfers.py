@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import psutil
 import pytest
+import uvloop
 
 from crucible.check import Content, Transfer
 from crucible.lab import transfers
@@ -237,3 +239,24 @@ def test_the_clients_own_headers_are_its_own() -> None:
     assert "Content-Length: 10" in lines
     assert "x-amz-checksum-sha256: abc=" in lines
     assert not any("elsewhere" in line for line in lines)
+
+
+def test_what_is_sent_into_a_connection_that_has_just_gone_is_lost_and_no_error_of_the_loop() -> None:
+    async def run() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(ConnectionError):
+                await reader.read()
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.transport.abort()
+            await asyncio.sleep(0.01)
+            with pytest.raises(RuntimeError, match="closed"):
+                writer.write(b"x")
+            with pytest.raises(ConnectionError):
+                transfers.write(writer, b"x")
+            await asyncio.sleep(0.05)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())

@@ -14,7 +14,7 @@ from support.solutions import temporary_folder
 from crucible.check import NotCausedError
 from crucible.errors import CrucibleError, Fault
 from crucible.services import SERVICES, Server, locate
-from crucible.services.base import Source
+from crucible.services.base import Source, Terms
 
 pytestmark = pytest.mark.machine
 
@@ -27,7 +27,8 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def broker(folder: Path) -> Iterator[Server]:
-    server = SERVICES["rabbitmq"].start(locate("rabbitmq", os.environ), folder / "rabbitmq")
+    terms = Terms(consumer_timeout_s=30)
+    server = SERVICES["rabbitmq"].start(locate("rabbitmq", os.environ), folder / "rabbitmq", terms)
     try:
         yield server
     finally:
@@ -79,6 +80,11 @@ def test_it_counts_queues_messages_and_redeliveries(broker: Server) -> None:
     assert (did["queues"], did["published"], did["confirmed"], did["acknowledged"]) == (1, 12, 12, 3)
     assert did["redelivered"] == 1
     assert broker.version.startswith("RabbitMQ ")
+
+
+def test_it_waits_for_consumers_as_long_as_its_card_says(broker: Server, folder: Path) -> None:
+    """A setting that a node does not know keeps it from starting."""
+    assert "consumer_timeout = 30000" in (folder / "rabbitmq" / "rabbitmq.conf").read_text().splitlines()
 
 
 def test_a_solution_has_a_virtual_host_of_its_own_and_administers_nothing(broker: Server) -> None:

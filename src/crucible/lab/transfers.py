@@ -159,7 +159,7 @@ class _Exchange(ReplyHead):
     async def _send(self, writer: asyncio.StreamWriter, head: bytes) -> bool:
         """Whether the client has gone away in the middle of it."""
         with suppress(ConnectionError):  # the other side has gone, or hears no more; it may have answered
-            _write(writer, head)
+            write(writer, head)
             await writer.drain()
             return self._asked.sends is not None and await self._send_body(writer)
         return False
@@ -171,7 +171,7 @@ class _Exchange(ReplyHead):
             step = SLOW_PIECE if asked.sends_per_s is not None else len(whole)
             for start in range(0, len(whole), step):
                 piece = whole[start : start + step]
-                _write(writer, piece)
+                write(writer, piece)
                 await writer.drain()
                 self._sent += len(piece)
                 await _keep_pace(begun, self._sent, asked.sends_per_s)
@@ -250,8 +250,8 @@ class _Exchange(ReplyHead):
         return Moved(self._sent, self._received, self._digest.hexdigest(), self._complete, self._first_ns)
 
 
-def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """Raises ConnectionError where the connection has gone, of which uvloop says so in an error of its own."""
+def write(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Raises ConnectionError where the connection has just gone, which uvloop tells by a RuntimeError."""
     if writer.transport.is_closing():
         raise ConnectionResetError
     writer.write(data)

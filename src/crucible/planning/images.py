@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-CONSUMER_TIMEOUT = "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"
-"""What a broker's image takes further settings by."""
+USUAL_CONSUMER_TIMEOUT_S = 1800
+"""RabbitMQ's own."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,13 @@ def images_for(
     offered |= {name: replace(it, env=it.env | it.durable_env) for name, it in offered.items() if name in set(durable)}
     if consumer_timeout_s is not None and "rabbitmq" in offered:
         broker = offered["rabbitmq"]
-        waits = {CONSUMER_TIMEOUT: f"-rabbit consumer_timeout {consumer_timeout_s * 1000}"}
-        offered["rabbitmq"] = replace(broker, env=broker.env | waits)
+        offered["rabbitmq"] = replace(broker, env=broker.env | _waits(consumer_timeout_s))
     return offered
+
+
+def _waits(consumer_timeout_s: int) -> dict[str, str]:
+    """The environment of a broker's image that waits so long for a consumer."""
+    return {"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"-rabbit consumer_timeout {consumer_timeout_s * 1000}"}
 
 
 IMAGES: dict[str, Image] = {
@@ -99,7 +103,11 @@ IMAGES: dict[str, Image] = {
             host_port=16672,
             admin_url="amqp://crucible:crucible@127.0.0.1:16672?management_port=16673&metrics_port=16692",
             health_cmd="rabbitmq-diagnostics -q check_port_connectivity",
-            env={"RABBITMQ_DEFAULT_USER": "crucible", "RABBITMQ_DEFAULT_PASS": "crucible"},
+            env={
+                "RABBITMQ_DEFAULT_USER": "crucible",
+                "RABBITMQ_DEFAULT_PASS": "crucible",
+                **_waits(USUAL_CONSUMER_TIMEOUT_S),
+            },
             more_ports={16673: 15672, 16692: 15692},
         ),
         Image(
