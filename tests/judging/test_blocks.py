@@ -33,6 +33,13 @@ def test_of_eight_blocks_the_outermost_are_left_out_without_becoming_less_sure()
     assert (hit.value, hit.low, hit.high) == (4.5, 4, 5)
 
 
+def test_times_of_courses_that_are_told_apart_are_an_axis_of_their_own() -> None:
+    load = [replace(late(4), apart_us={"first_byte": ((ms * 1000, 100),)}) for ms in (20, 30, 40)]
+    assert measure("first_byte_p95_ms", *load) == Measure("first_byte_p95_ms", 30, 20, 40, 300)
+    assert blocks.values(load)["first_byte_p95_ms"] == 40
+    assert "first_byte_p95_ms" not in blocks.values([*load, late(4)]), "not all of them have it"
+
+
 @given(st.integers(8, 30))
 def test_the_interval_holds_the_median_with_93_percent(number: int) -> None:
     least, _ = blocks.around_median(list(range(number)))

@@ -149,7 +149,7 @@ async def _strike(lab: Lab, rng: Random, slug: str, what: str) -> None:
 
 
 async def _stalled_strike(lab: Lab, rng: Random) -> None:
-    """Uploads are completed while nothing reaches the services, and who has answered all the same, or waits, is killed."""
+    """Uploads are completed while nothing reaches the services; who has answered all the same, or waits, is killed."""
     label = f"{STRIKES}/stalled"
     waiting = await _held(lab, await _flows(lab, rng, label, new_user(rng, STRIKES), HELD[lab.mode]))
     finishing: list[asyncio.Task[Made]] = []

@@ -92,7 +92,7 @@ def measures(load: Iterable[LoadBlock], rate: float) -> tuple[Measure, ...]:
         _latency(good, "latency_p50_ms", 50),
         _latency(good, "latency_p99_ms", 99),
         *(_each(good, axis, [cost[axis] for cost in costs]) for axis in costs[0]),
-        *(_apart(good, name) for name in sorted(set.intersection(*(set(block.apart_us) for block in good)))),
+        *(_apart(good, name) for name in _told_apart(good)),
         *found,
     )
 
@@ -116,6 +116,7 @@ def values(load: Sequence[LoadBlock]) -> dict[str, float]:
     return {
         "latency_p50_ms": latency_ms(whole, 50)[1],
         "latency_p99_ms": latency_ms(whole, 99)[1],
+        **{f"{name}_p95_ms": percentile(times, 95) / 1000 for name, times in whole.apart_us.items()},
         **_costs(whole),
         **counts,
     }
@@ -164,6 +165,7 @@ def _pooled(good: Sequence[LoadBlock]) -> LoadBlock:
         outcomes=added(it.outcomes for it in good),
         latency_us=merged(*(it.latency_us for it in good)),
         unanswered_us=merged(*(it.unanswered_us for it in good)),
+        apart_us={name: merged(*(it.apart_us[name] for it in good)) for name in _told_apart(good)},
         process_cpu_s=added(it.process_cpu_s for it in good),
         service_cpu_s=added(it.service_cpu_s for it in good),
         round_trips=added(it.round_trips for it in good),
@@ -234,6 +236,11 @@ def foreign(load: Iterable[LoadBlock], rate: float) -> str | None:
 def _latency(good: Sequence[LoadBlock], axis: str, share: float) -> Measure:
     sides = [latency_ms(block, share) for block in good]
     return _time(good, axis, sides, sum(block.requests for block in good))
+
+
+def _told_apart(good: Sequence[LoadBlock]) -> list[str]:
+    """Of which courses all of these blocks have times of their own."""
+    return sorted(set.intersection(*(set(block.apart_us) for block in good)))
 
 
 def _apart(good: Sequence[LoadBlock], name: str) -> Measure:
