@@ -8,7 +8,7 @@ from crucible.authoring.outcomes import failed, inconclusive, passed
 from crucible.check import Finding, History, Lab
 
 from . import corpus
-from .jobs import WITHIN_S, new_job, run, state_of
+from .jobs import WITHIN_S, Job, heard, new_job, run, state_of
 from .tables import Sample, Table
 from .told import Seen, Wrong, ended_well, seen, wrong_end
 
@@ -31,8 +31,13 @@ async def bad(lab: Lab, rng: Random) -> None:
         await lab.sleep(index * GAP_S)
         await run(lab, good[index], WITHIN_S, index)
 
+    async def failing(index: int, job: Job) -> None:
+        begun = await run(lab, job, WITHIN_S, index, gap_s=0.3)
+        if begun is not None:
+            await heard(lab, begun, WITHIN_S)
+
     await asyncio.gather(
-        *(run(lab, job, WITHIN_S, index, gap_s=0.3) for index, job in enumerate(jobs)),
+        *(failing(index, job) for index, job in enumerate(jobs)),
         *(later(index) for index in range(BESIDES)),
     )
 

@@ -61,7 +61,7 @@ def judge_events(history: History) -> Finding:
 
 def _was_waited_for(it: Seen) -> bool:
     """Whether the scenario gave the event its time."""
-    return it.label.split("/")[0] in ("contact", CALLBACKS, "watched", "strikes", "kills")
+    return it.label.split("/")[0] in ("contact", CALLBACKS, "watched", "bad", "strikes", "kills")
 
 
 def _heard(history: History, it: Seen) -> bool:

@@ -49,7 +49,8 @@ SUITE = Suite(
             "FP-2", "done-means-readable",
             "What is done can be read at once, on every replica, and stays as it is.",
             "What has to be there, and for whom, before anybody may hear that a job is done?",
-            True, ("contact", "watched", "retries", "arrivals"), judge_readable, ("done_p50_ms", "done_p95_ms"),
+            True, ("contact", "watched", "retries", "arrivals", "kills", "strikes"), judge_readable,
+            ("done_p50_ms", "done_p95_ms"),
         ),
         Check(
             "FP-3", "progress-is-monotone",

@@ -6,11 +6,11 @@ from random import Random
 from crucible.authoring.asking import alive, in_turn
 from crucible.authoring.malformed import Bad, ask_bad, judge_bad, said_yes_or_no
 from crucible.authoring.outcomes import failed, inconclusive, worst
-from crucible.check import Content, Finding, History, Lab, Outcome, Transfer
+from crucible.check import Finding, History, Lab, Outcome, Transfer
 from crucible.evidence import Op
 
 from .jobs import JOBS, known, refused
-from .tables import HEADER
+from .tables import HEADER, Table
 
 FILE = HEADER + b"1,u,c,5,x\n"
 KEY = {"Idempotency-Key": "bad-input-1"}
@@ -49,7 +49,7 @@ TABLE = _table()
 async def bad_input(lab: Lab, rng: Random) -> None:
     await ask_bad(lab, TABLE, lambda slug, target: TABLE[slug])
     headers = {"Idempotency-Key": f"bad-input-{rng.getrandbits(40):x}", "Content-Type": "text/csv"}
-    target, file = in_turn(lab, 1), Content(rng.getrandbits(40), TOO_LARGE)
+    target, file = in_turn(lab, 1), Table(rng.getrandbits(40), TOO_LARGE)
     url = f"{JOBS}?callback={CALLBACK}"
     await lab.transfer(Transfer(target, "POST", url, f"{HUGE}/post", headers, sends=file, timeout_s=60.0))
     await alive(lab, target)

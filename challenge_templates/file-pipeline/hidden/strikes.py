@@ -2,7 +2,7 @@
 of uploads and of work."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -40,6 +40,8 @@ PAUSED_S, AWAY_S = {"quick": 10.0, "full": 35.0}, {"quick": 2.4, "full": 8.0}
 DURING, AT_ONCE = 6, 8
 FAR_MS, FARS = 40, 12
 AGAIN_S, LOOKS_S, CHUNK_S = 1.0, 0.25, 5.0
+ENDED = 2
+"""Workers that are told to end in the middle of a file."""
 Strike = Callable[[], Awaitable[None]]
 
 
@@ -125,11 +127,10 @@ async def kills(lab: Lab, rng: Random) -> None:
             label = f"{KILLS}/at-{100 * point:.0f}"
             await _killed_at(lab, rng, label, point, victims, going)
         await _killed_when_sent(lab, rng, f"{KILLS}/sent", going)
-        if lab.mode == "full":  # no job is to be struck by more kills than it must survive
-            await going.over()
+        await going.over()  # no job is to be struck by more than it must survive
         if workers:
             await _zombie(lab, rng, f"{KILLS}/paused", workers[0], going)
-        await _ended_in_turn(lab, rng, f"{KILLS}/ended", going)
+        await _ended_in_turn(lab, rng, f"{KILLS}/ended", workers, going)
         await going.over_for_good()
     finally:
         going.cancel()
@@ -195,9 +196,7 @@ async def _zombie(lab: Lab, rng: Random, label: str, worker: str, going: Going) 
     before = await lab.received()
     sending = [asyncio.create_task(submit(lab, job, index)) for index, job in enumerate(jobs)]
     ended = going.add(*map(going.follow, sending))
-    end_ns = lab.now_ns() + MOMENT_S * 1e9
-    while lab.now_ns() < end_ns and (await lab.received())[worker] - before[worker] < 0.2 * SIZE[lab.mode]:
-        await lab.sleep(0.02)
+    await _holder(lab, [worker], before, SIZE[lab.mode] // 5, ended)
     begun_ns = lab.now_ns()
     async with lab.paused(worker):
         await asyncio.wait(ended, timeout=PAUSED_S[lab.mode])
@@ -205,21 +204,37 @@ async def _zombie(lab: Lab, rng: Random, label: str, worker: str, going: Going) 
     going.struck(Wave(f"{worker} was stopped for {stopped_s:.0f} s and went on"), label)
 
 
-async def _ended_in_turn(lab: Lab, rng: Random, label: str, going: Going) -> None:
-    """As a deployment does it; a worker in the middle of a file."""
-    for index, name in enumerate(lab.instances):
-        works = name not in lab.replicas
-        size = 2 * SIZE[lab.mode] if works else UPLOADED
-        jobs = [new_job(lab, rng, f"{label}/{index}-{i}", Table(rng.getrandbits(32), size)) for i in range(2)]
-        before = (await lab.received())[name]
+async def _ended_in_turn(lab: Lab, rng: Random, label: str, workers: Sequence[str], going: Going) -> None:
+    """As a deployment does it: one replica after the other, and workers in the middle of a file."""
+    for index, name in enumerate(lab.replicas):
+        jobs = [new_job(lab, rng, f"{label}/{index}-{i}", Table(rng.getrandbits(32), UPLOADED)) for i in range(2)]
         going.add(*(going.through(job, i) for i, job in enumerate(jobs)))
-        end_ns = lab.now_ns() + 2e9
-        while works and lab.now_ns() < end_ns and (await lab.received())[name] - before < 0.2 * size:
-            await lab.sleep(0.02)
-        await lab.sleep(0.0 if works else 0.2)
+        await lab.sleep(0.2)
         await lab.terminate(name)
         await lab.start(name)
+    await going.over()
+    for index in range(ENDED if workers else 0):
+        size, before = 3 * SIZE[lab.mode], await lab.received()
+        job = new_job(lab, rng, f"{label}/worker-{index}", Table(rng.getrandbits(32), size))
+        ended = going.add(going.through(job, index))
+        holder = await _holder(lab, workers, before, size // 5, ended)
+        if holder is not None:
+            await lab.terminate(holder)
+            await lab.start(holder)
     going.struck(Wave("one process after the other was told to end"), label)
+
+
+async def _holder(
+    lab: Lab, workers: Sequence[str], before: dict[str, int], size: int, ended: "list[asyncio.Task[None]]"
+) -> str | None:
+    """The worker that has been sent so much since then, as soon as there is one."""
+    end_ns = lab.now_ns() + MOMENT_S * 1e9
+    while lab.now_ns() < end_ns and not all(task.done() for task in ended):
+        now = await lab.received()
+        if (it := next((it for it in workers if now[it] - before[it] >= size), None)) is not None:
+            return it
+        await lab.sleep(0.02)
+    return None
 
 
 async def strikes(lab: Lab, rng: Random) -> None:

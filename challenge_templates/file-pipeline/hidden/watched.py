@@ -77,7 +77,7 @@ async def _everywhere(lab: Lab, begun: Begun) -> None:
 
 
 def judge_readable(history: History) -> Finding:
-    found = seen(history, "contact", WATCHED, "retries", "arrivals")
+    found = seen(history, "contact", WATCHED, "retries", "arrivals", "kills", "strikes")
     reads = [op for it in found for op in it.results]
     wrong = [words for it in found for words in _unreadable(history, it)]
     after = sum(_done_ns(history, it) is not None and any(taken(op) for op in it.results) for it in found)
