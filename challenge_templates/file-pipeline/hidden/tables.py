@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from random import Random
 
-from crucible.content import PIECE
-
 from . import corpus
 from .grader_function import Outcome, outcome
 
+PIECE = 64 << 10
 HEADER = b"id,user,category,amount_cents,note\n"
 LINES = 1200
 """Of the block that a file repeats."""

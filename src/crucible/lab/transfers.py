@@ -159,22 +159,29 @@ class _Exchange(ReplyHead):
     async def _send(self, writer: asyncio.StreamWriter, head: bytes) -> bool:
         """Whether the client has gone away in the middle of it."""
         with suppress(ConnectionError):  # the other side has gone, or hears no more; it may have answered
-            write(writer, head)
-            await writer.drain()
-            return self._asked.sends is not None and await self._send_body(writer)
+            if self._asked.sends is None:
+                write(writer, head)
+                await writer.drain()
+                return False
+            return await self._send_body(writer, head)
         return False
 
-    async def _send_body(self, writer: asyncio.StreamWriter) -> bool:
+    async def _send_body(self, writer: asyncio.StreamWriter, head: bytes) -> bool:
+        """The head goes with the first bytes, or a server that answers and leaves at once resets what it has said."""
         asked, begun = self._asked, asyncio.get_running_loop().time()
         assert asked.sends is not None
         for whole in asked.sends.pieces(end=asked.cut_at):
             step = SLOW_PIECE if asked.sends_per_s is not None else len(whole)
             for start in range(0, len(whole), step):
                 piece = whole[start : start + step]
-                write(writer, piece)
+                write(writer, head + piece)
+                head = b""
                 await writer.drain()
                 self._sent += len(piece)
                 await _keep_pace(begun, self._sent, asked.sends_per_s)
+        if head:
+            write(writer, head)
+            await writer.drain()
         return asked.cut_at is not None
 
     async def _read(self, reader: asyncio.StreamReader) -> str | None:

@@ -121,7 +121,7 @@ class Second:
         status, _ = await asyncio.to_thread(child.terminate, END_S)
         await reading
         self.look()
-        if status != 0:
+        if status != 0 or self.counted is None:
             await asyncio.to_thread(leftovers.clear)
         if by_itself and self.counted is None and not self.apart:
             self.apart = "the second one ended early"
