@@ -4,9 +4,8 @@ Tests that start processes, servers or browsers, or that need root, carry the ma
 and one that starts a process or opens a port all the same fails. `pytest -m "not machine"` runs those alone.
 
 pytest has two processes here (pytest-xdist; `-n 0` for one, and a debugger). All that use the machine share one of
-them, and so run one at a time: what they see must not hang on what else the machine is made to do. Those that are
-`patient`, since they only wait until something is built and stands, share the other one. Those that only compute, or
-look at a page, are dealt out to both, file by file.
+them, and so run one at a time: what they see must not hang on what else the machine is made to do. Those that only
+compute, or look at a page, are dealt out to both, file by file.
 """
 
 import sys
@@ -47,7 +46,5 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         looks_at_a_page = "browser" in getattr(item, "fixturenames", ())
-        group = item.path.name
-        if item.get_closest_marker("machine") and not looks_at_a_page:
-            group = "patient" if item.get_closest_marker("patient") else "machine"
-        item.add_marker(pytest.mark.xdist_group(group))
+        one_at_a_time = item.get_closest_marker("machine") and not looks_at_a_page
+        item.add_marker(pytest.mark.xdist_group("machine" if one_at_a_time else item.path.name))

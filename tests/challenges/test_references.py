@@ -58,7 +58,6 @@ def test_what_takes_requests_apart_is_the_same_in_every_reference_of_a_challenge
 
 @each
 @pytest.mark.machine
-@pytest.mark.patient
 def test_a_reference_is_built_and_started_as_it_lies(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from support.solutions import crucible, left_behind, temporary_folder
 from crucible.commands import scaffold
 from crucible.planning import challenges
 
-pytestmark = [pytest.mark.machine, pytest.mark.patient]
+pytestmark = pytest.mark.machine
 
 STARTERS = [
     (slug, lang)
