@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue as JsonValue  # a challenge writes JSON, and imports nothing else
 
-from crucible.content import Body
+from crucible.content import Body as Body
 from crucible.content import Content as Content
 from crucible.evidence import Attempt, FaultEvent, Op, Problem
 

@@ -50,10 +50,11 @@ def modules_in(path: Path) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
+@pytest.mark.parametrize("name", ["body.py", "tally.py"])
 @pytest.mark.parametrize("challenge", sorted({path.parents[1] for path in REFERENCES}), ids=lambda path: path.name)
-def test_what_takes_requests_apart_is_the_same_in_every_reference_of_a_challenge(challenge: Path) -> None:
-    """Each is whole, so it stands in each; they answer one contract."""
-    assert len({path.read_text() for path in challenge.glob("references/*/body.py")}) <= 1
+def test_what_answers_to_the_contract_is_the_same_in_every_reference_of_a_challenge(challenge: Path, name: str) -> None:
+    """Each is whole, so what takes requests, or files, apart stands in each; they answer one contract."""
+    assert len({path.read_text() for path in challenge.glob(f"references/*/{name}")}) <= 1
 
 
 @each

@@ -4,10 +4,11 @@ import asyncio
 from dataclasses import dataclass
 from random import Random
 
+from crucible.authoring.asking import in_turn
 from crucible.authoring.facts import note, noted
 from crucible.check import History, Lab, Measure
 
-from .jobs import WITHIN_S, Job, getting, new_job, state_of, submit
+from .jobs import STATE, WITHIN_S, Job, getting, new_job, state_of, submit
 from .tables import Table
 
 ARRIVALS = "arrivals"
@@ -35,7 +36,7 @@ async def _one(lab: Lab, job: Job, index: int) -> None:
     begun = await submit(lab, job, index, tries=1)
     end_ns = begun_ns + WITHIN_S * 1e9
     while begun is not None and lab.now_ns() < end_ns:
-        op = await lab.call(getting(lab.replicas[index % len(lab.replicas)], begun, "state"))
+        op = await lab.call(getting(in_turn(lab, index), begun, STATE))
         if state_of(op) == "done":
             note(lab, Took((op.received_ns - begun_ns) / 1e6), f"{index}")
             return

@@ -57,9 +57,8 @@ def judge_bad_files(history: History) -> Finding:
         return failed(what, *held[0].posts[-1:], *held[0].states[-1:], counted=counted)
     ended = [it for it in found if ended_well(it)]
     if len(ended) < len(found) or not found:
-        gone = deaths.in_short(history)
         what = f"only {len(ended)} of {len(found)} files that fail were seen to their end"
-        return inconclusive(f"{gone}; {what}" if gone else what, counted=counted)
+        return inconclusive(deaths.first_of_all(history, what), counted=counted)
     return passed(f"all {len(found)} files that fail did so with a reason, and held nobody up", counted=counted)
 
 

@@ -53,9 +53,8 @@ def judge_events(history: History) -> Finding:
             return failed(words, *it.posts[-1:], *it.states[-1:], counted=counted)
     away = [it for it in found if it.label.startswith(CALLBACKS)]
     if len(found) < FEWEST or len(away) < EACH * len(FAULTS):
-        gone = deaths.in_short(history)
         what = f"only {len(found)} jobs were seen to their end, {len(away)} of them with a callback that fails"
-        return inconclusive(f"{gone}; {what}" if gone else what, counted=counted)
+        return inconclusive(deaths.first_of_all(history, what), counted=counted)
     return passed(f"an event came for each of {len(found)} jobs, each with one id", counted=counted)
 
 

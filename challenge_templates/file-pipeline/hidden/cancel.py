@@ -107,9 +107,8 @@ def judge_cancel(history: History) -> Finding:
     if wrong:
         return failed(wrong[0][0], *wrong[0][1], counted=counted)
     if len(deleted) < len(found) or len(found) < AT_ONCE:
-        gone = deaths.in_short(history)
         what = f"only {len(deleted)} of {len(found)} jobs could be deleted"
-        return inconclusive(f"{gone}; {what}" if gone else what, counted=counted)
+        return inconclusive(deaths.first_of_all(history, what), counted=counted)
     return passed(
         f"after DELETE, {looks} looks at {len(deleted)} jobs showed no result, and nothing said done", counted=counted
     )

@@ -46,9 +46,8 @@ def judge_ends(history: History) -> Finding:
         return failed(what, *wrong[0][1][0][1], counted=counted, measures=measures)
     still_open = sum(not ended_well(it) for own in accepted.values() for it in own)
     if still_open or total < FEWEST or not any(label.startswith(STRIKES) for label in waves):
-        gone = deaths.in_short(history)
         what = f"of {total} jobs that were accepted, it is not known of {still_open} how they ended"
-        return inconclusive(f"{gone}; {what}" if gone else what, counted=counted, measures=measures)
+        return inconclusive(deaths.first_of_all(history, what), counted=counted, measures=measures)
     return passed(
         f"all {total} jobs that were accepted around {counted['strikes']} strikes ended with the right result",
         counted=counted, measures=measures,
@@ -79,7 +78,5 @@ def _measures(
         first = {op.name: op for op in reversed(own)}
         worked.append(sum(id_of(op) is not None for op in first.values()) / max(1, away.sent))
     if worked and len(worked) == len(history.services):
-        found.append(
-            exactly("available_outage_ratio", min(1.0, *worked) if len(worked) > 1 else worked[0], len(worked))
-        )
+        found.append(exactly("available_outage_ratio", min(1.0, *worked), len(worked)))
     return found

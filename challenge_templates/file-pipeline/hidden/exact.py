@@ -9,7 +9,7 @@ from crucible.authoring.outcomes import failed, inconclusive, passed
 from crucible.check import Finding, History, Lab
 
 from . import corpus
-from .jobs import WITHIN_S, cut, new_job, run, run_all, submitting
+from .jobs import WITHIN_S, new_job, run, run_all, submitting
 from .tables import Sample, Table
 from .told import ended_well, seen, wrong_end
 
@@ -48,7 +48,7 @@ async def dribbled(lab: Lab, rng: Random) -> None:
     target = in_turn(lab, 0)
     await lab.transfer(replace(submitting(lab, slow, target), sends_per_s=DRIBBLES_PER_S))
     again = new_job(lab, rng, f"{DRIBBLED}/again", Table(rng.getrandbits(32), 500_000))
-    await lab.transfer(cut(submitting(lab, again, target), 300_000))
+    await lab.transfer(replace(submitting(lab, again, target), cut_at=300_000))
     for index, job in enumerate((slow, again)):
         await run(lab, job, WITHIN_S, index)
 
@@ -64,7 +64,6 @@ def judge_exact(history: History) -> Finding:
     chunked = sum(it.label.startswith(CHUNKS) for it in right)
     small = sum(it.label.startswith(EXACT) for it in right)
     if small < FEWEST or chunked < len(corpus.STRADDLING):
-        gone = deaths.in_short(history)
         what = f"only {small} small files and {chunked} of {len(corpus.STRADDLING)} across chunks came to an end"
-        return inconclusive(f"{gone}; {what}" if gone else what, counted=counted)
+        return inconclusive(deaths.first_of_all(history, what), counted=counted)
     return passed(f"the results of all {len(right)} good files are right", counted=counted)

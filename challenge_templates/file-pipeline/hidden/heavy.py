@@ -9,7 +9,7 @@ from crucible.authoring.asking import in_turn
 from crucible.authoring.facts import fact, note
 from crucible.authoring.outcomes import exactly, failed, inconclusive, passed, taken
 from crucible.check import Call, Finding, History, Lab, Measure
-from crucible.evidence import ENDINGS, FaultEvent, Op
+from crucible.evidence import Op
 
 from .jobs import JOBS, STATE, WITHIN_S, Begun, Job, finish, new_job, submit
 from .tables import Table
@@ -125,15 +125,13 @@ def judge_memory(history: History) -> Finding:
     size = min((it.meant.size for it in seen(history, HEAVY)), default=0) // MB
     counted = {"large files": len(found), "MB each": size}
     measures = _measures(spent)
-    ended = [event for event in history.events if event.kind in ENDINGS and not _has_done(event)]
-    if ended:
+    if ended := deaths.untimely(history):
         event = ended[0]
-        how = "held more memory than it may, and was ended" if event.kind == "out_of_memory" else "ended"
         slowed = any(op.sent_ns <= event.at_ns for op in history.named(SLOWED))
         what = (
             "while the services were slow and large files were sent" if slowed else f"with {NUMBER} files of {size} MB"
         )
-        return failed(f"{what}, {event.subject} {how}", counted=counted, measures=measures)
+        return failed(f"{what}, {deaths.briefly(event)}", counted=counted, measures=measures)
     wrong: list[Wrong] = [words for it in found if (words := wrong_end(it))]
     if wrong:
         return failed(f"of a file of {size} MB, {wrong[0][0]}", *wrong[0][1], counted=counted, measures=measures)
@@ -155,11 +153,6 @@ def judge_memory(history: History) -> Finding:
         f"{NUMBER} files of {size} MB at once, and {NUMBER} that had to wait for slow services, fitted into the memory",
         counted=counted, measures=measures,
     )  # fmt: skip
-
-
-def _has_done(event: FaultEvent) -> bool:
-    """Whether it is a worker that has done its work, and is started again."""
-    return event.kind == "died" and event.detail.get("status") == 0 and not event.subject.startswith("web.")
 
 
 def _measures(spent: Spent | None) -> list[Measure]:

@@ -5,11 +5,11 @@ from random import Random
 
 from crucible.authoring.asking import alive, in_turn
 from crucible.authoring.malformed import Bad, ask_bad, judge_bad, said_yes_or_no
-from crucible.authoring.outcomes import failed, inconclusive, worst
+from crucible.authoring.outcomes import failed, inconclusive, refused, worst
 from crucible.check import Finding, History, Lab, Outcome, Transfer
 from crucible.evidence import Op
 
-from .jobs import JOBS, known, refused
+from .jobs import JOBS, known
 from .tables import HEADER, Table
 
 FILE = HEADER + b"1,u,c,5,x\n"

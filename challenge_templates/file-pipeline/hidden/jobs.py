@@ -1,16 +1,15 @@
 """Jobs, and how they are submitted, looked at, read and deleted: what every scenario asks."""
 
 import asyncio
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 from urllib.parse import quote
 
-from crucible.authoring.asking import in_turn, segment
+from crucible.authoring.asking import in_turn, segment, until_told
 from crucible.authoring.facts import note
-from crucible.authoring.outcomes import taken
-from crucible.check import Call, Lab, Transfer
+from crucible.authoring.outcomes import refused, taken
+from crucible.check import Body, Call, Lab, Transfer
 from crucible.evidence import Op
 
 from .tables import Expected
@@ -26,18 +25,11 @@ LOOKS_S = 0.1
 """Between two looks at a job."""
 
 
-class Body(Protocol):
-    """A file."""
+class File(Body, Protocol):
+    """What is sent, and what it comes to."""
 
-    @property
-    def seed(self) -> int: ...
-
-    @property
-    def size(self) -> int: ...
-
-    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]: ...
-
-    def expected(self) -> Expected | None: ...
+    def expected(self) -> Expected | None:
+        """None where it fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +37,7 @@ class Job:
     """What a client wants to have done."""
 
     label: str
-    body: Body
+    body: File
     key: str
     channel: str
     """The first segment of its callback's path, which no other job has."""
@@ -70,7 +62,7 @@ class Begun:
     """As a segment of a path."""
 
 
-def new_job(lab: Lab, rng: Random, label: str, body: Body) -> Job:
+def new_job(lab: Lab, rng: Random, label: str, body: File) -> Job:
     """Noted for the judges."""
     job = Job(label, body, f"key-{rng.getrandbits(64):016x}", f"job-{rng.getrandbits(64):016x}")
     note(lab, Meant(job.channel, body.size, body.expected()), label)
@@ -86,11 +78,6 @@ def submitting(lab: Lab, job: Job, target: str, *, timeout_s: float = 30.0) -> T
 def known(op: Op) -> bool:
     """Whether there is an answer that says what became of it."""
     return op.status is not None and op.status < 500 and op.status != 429
-
-
-def refused(op: Op) -> bool:
-    """Whether it says no: any 4xx, but one that means later."""
-    return op.status is not None and 400 <= op.status < 500 and op.status != 429
 
 
 def id_of(op: Op) -> str | None:
@@ -153,23 +140,11 @@ async def until_over(lab: Lab, begun: Begun, within_s: float, turn: int = 0, gap
 
 async def read(lab: Lab, begun: Begun, turn: int, *, tries: int = 4) -> Op:
     """Its result, until there is an answer."""
-    op = await lab.call(getting(in_turn(lab, turn), begun, RESULT))
-    for number in range(1, tries):
-        if known(op):
-            break
-        await lab.sleep(PAUSE_S)
-        op = await lab.call(getting(in_turn(lab, turn + number), begun, RESULT))
-    return op
+    return await until_told(lab, getting(in_turn(lab, turn), begun, RESULT), known, tries=tries, pause_s=PAUSE_S)
 
 
-async def delete(lab: Lab, begun: Begun, turn: int = 0, *, tries: int = 4) -> Op:
-    op = await lab.call(deleting(in_turn(lab, turn), begun))
-    for number in range(1, tries):
-        if known(op):
-            break
-        await lab.sleep(PAUSE_S)
-        op = await lab.call(deleting(in_turn(lab, turn + number), begun))
-    return op
+async def delete(lab: Lab, begun: Begun, turn: int = 0) -> Op:
+    return await until_told(lab, deleting(in_turn(lab, turn), begun), known, pause_s=PAUSE_S)
 
 
 async def finish(lab: Lab, begun: Begun, within_s: float, turn: int = 0, gap_s: float = LOOKS_S) -> str:
@@ -211,8 +186,3 @@ async def heard(lab: Lab, begun: Begun, within_s: float) -> bool:
             return False
         seen = max(0, len(attempts) - 200)
         await lab.sleep(0.1)
-
-
-def cut(transfer: Transfer, at: int) -> Transfer:
-    """By a client that goes away."""
-    return replace(transfer, cut_at=at)

@@ -56,7 +56,7 @@ async def _behind(lab: Lab, rng: Random, index: int) -> None:
     job = new_job(lab, rng, f"{BEHIND}/{index}", Table(rng.getrandbits(32), SMALL))
     begun = await submit(lab, job, index)
     if begun is not None:
-        await finish(lab, begun, 3 * WITHIN_S + WITHIN_S, index, 0.5)
+        await finish(lab, begun, 4 * WITHIN_S, index, 0.5)
 
 
 async def _hunt(lab: Lab, begun: Begun, workers: Sequence[str]) -> None:
@@ -97,7 +97,7 @@ def judge_killer(history: History) -> Finding:
         return not_run("no worker was seen to have claimed the file", counted=counted)
     further = any(b > a + GREW for a, b in zip(killed.progress, killed.progress[1:], strict=False))
     if wrong := wrong_end(found):
-        if state_of(found.over) != "failed" if found.over is not None else True:
+        if found.over is None or state_of(found.over) != "failed":
             return failed(wrong[0], *wrong[1], counted=counted)
         if kills <= 2:
             return failed(f"after {kills} of its workers had been killed, {wrong[0]}", *wrong[1], counted=counted)
@@ -114,11 +114,10 @@ def judge_killer(history: History) -> Finding:
     if undeleted and undeleted[-1].status != 404:
         return failed(f"DELETE of the job was answered {undeleted[-1].status}", *undeleted[-1:], counted=counted)
     if killed.ended != "failed" and not (killed.ended == "done" and (further or kills < MOST_KILLS)):
-        gone = deaths.in_short(history)
         what = f"after {killed.waited_s:.0f} s, and {kills} workers that were killed, it was not over"
-        if kills == MOST_KILLS and not further and not gone and killed.waited_s >= 3 * WITHIN_S - 1:
+        if kills == MOST_KILLS and not further and not deaths.of(history) and killed.waited_s >= 3 * WITHIN_S - 1:
             return failed(what, *found.states[-2:], counted=counted)
-        return inconclusive(f"{gone}; {what}" if gone else what, counted=counted)
+        return inconclusive(deaths.first_of_all(history, what), counted=counted)
     return passed(
         f"the file was {killed.ended} after {kills} workers that had it were killed, and the {len(behind)} jobs behind "
         "it ended", counted=counted,

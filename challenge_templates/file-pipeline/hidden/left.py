@@ -7,10 +7,10 @@ from random import Random
 
 from crucible.authoring.asking import in_turn
 from crucible.authoring.facts import fact, note
-from crucible.authoring.outcomes import exactly, failed, inconclusive, passed
+from crucible.authoring.outcomes import exactly, failed, inconclusive, passed, refused
 from crucible.check import Content, Finding, History, Lab, Measure
 
-from .jobs import POST, WITHIN_S, Begun, Job, delete, id_of, new_job, refused, run, submitting
+from .jobs import POST, WITHIN_S, Begun, Job, delete, id_of, new_job, run, submitting
 from .tables import Table
 
 LEFT, LIVING = "left", "living"
@@ -117,7 +117,7 @@ async def _settled(lab: Lab, within_s: float) -> Held:
 async def _clear(lab: Lab) -> None:
     """Delete what earlier scenarios of this lab left living."""
     ids = {
-        (it, op.name) for scenario in EARLIER for op in lab.recorded(scenario)
+        it for scenario in EARLIER for op in lab.recorded(scenario)
         if op.name.endswith(f"/{POST}") and (it := id_of(op)) is not None
     }  # fmt: skip
     waiting = asyncio.Semaphore(8)
@@ -126,7 +126,7 @@ async def _clear(lab: Lab) -> None:
         async with waiting:
             await delete(lab, Begun(Job(f"{LEFT}/clear", Table(0, 1000), "", ""), it), index)
 
-    await asyncio.gather(*(one(it, index) for index, it in enumerate(sorted({it for it, _ in ids}))))
+    await asyncio.gather(*(one(it, index) for index, it in enumerate(sorted(ids))))
 
 
 async def _done_and_deleted(lab: Lab, rng: Random) -> None:

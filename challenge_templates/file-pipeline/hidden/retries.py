@@ -6,10 +6,10 @@ from random import Random
 
 from crucible.authoring.asking import in_turn
 from crucible.authoring.facts import note, noted
-from crucible.authoring.outcomes import failed, inconclusive, passed, taken
+from crucible.authoring.outcomes import failed, inconclusive, passed, refused, taken
 from crucible.check import Finding, History, Lab
 
-from .jobs import WITHIN_S, Begun, cut, finish, id_of, new_job, refused, submit, submitting
+from .jobs import WITHIN_S, Begun, finish, id_of, new_job, submit, submitting
 from .tables import Table
 from .told import Seen, Wrong, seen, wrong_end
 
@@ -33,7 +33,7 @@ async def _group(lab: Lab, rng: Random, label: str, index: int) -> None:
     job, other = new_job(lab, rng, f"{label}/one", file), new_job(lab, rng, f"{label}/two", file)
     note(lab, Twin(other.label), job.label)
     if index == 1:  # what was cut uses no key up
-        await lab.transfer(cut(submitting(lab, job, in_turn(lab, index)), SIZE // 2))
+        await lab.transfer(replace(submitting(lab, job, in_turn(lab, index)), cut_at=SIZE // 2))
     await asyncio.gather(*(lab.transfer(submitting(lab, job, in_turn(lab, turn))) for turn in range(AT_ONCE)))
     begun = await submit(lab, job, index)
     if begun is None:

@@ -161,19 +161,19 @@ async def _until_done_so_far(
     before: dict[str, int],
 ) -> None:  # fmt: skip
     """By what the job says, or by what a worker has been sent; or it is over, or takes too long."""
-    end_ns = lab.now_ns() + MOMENT_S * 1e9
-    while lab.now_ns() < end_ns:
+    begun_ns, in_request = lab.now_ns(), victims[0] in lab.replicas
+    while (spent_s := (lab.now_ns() - begun_ns) / 1e9) < MOMENT_S:
         now = await lab.received()
-        if victims[0] not in lab.replicas and any(now[it] - before[it] >= point * size for it in victims):
+        if not in_request and any(now[it] - before[it] >= point * size for it in victims):
             return
-        begun = sending.result() if sending.done() and not sending.cancelled() else None
-        if sending.done() and begun is None:
-            return
-        if begun is not None:
+        if sending.done():
+            begun = sending.result()
+            if begun is None:
+                return
             op = await look(lab, begun, 0)
             if state_of(op) in OVER or progress_of(op) >= point:
                 return
-        elif victims[0] in lab.replicas and lab.now_ns() > end_ns - (MOMENT_S - point) * 1e9:
+        elif in_request and spent_s > point:
             return  # it works while it is being sent
         await lab.sleep(0.02)
 
@@ -241,22 +241,11 @@ async def strikes(lab: Lab, rng: Random) -> None:
     going = Going(lab)
     try:
         for service in lab.services:
-            await _wave(
-                lab,
-                rng,
-                f"{STRIKES}/reset-{service}",
-                f"all connections to {service} were reset",
-                partial(lab.reset, service),
-                going,
-            )
-            await _wave(
-                lab,
-                rng,
-                f"{STRIKES}/crash-{service}",
-                f"{service} crashed",
-                partial(lab.crash, service),
-                going,
-            )
+            for what, said, strike in (
+                ("reset", f"all connections to {service} were reset", lab.reset),
+                ("crash", f"{service} crashed", lab.crash),
+            ):
+                await _wave(lab, rng, f"{STRIKES}/{what}-{service}", said, partial(strike, service), going)
             await _away(lab, rng, service, going)
             await _far(lab, rng, service, going)
         await going.over_for_good()

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crucible.authoring.facts import noted
+from crucible.authoring.outcomes import refused
 from crucible.check import History, JsonValue
 from crucible.evidence import Attempt, Op
 
-from .jobs import DELETE, OVER, POST, RESULT, STATE, Meant, id_of, known, refused, state_of
+from .jobs import DELETE, OVER, POST, RESULT, STATE, Meant, id_of, known, state_of
 from .tables import Expected
 
 Wrong = tuple[str, tuple[Op, ...]]

@@ -4,6 +4,7 @@ import asyncio
 from random import Random
 
 from crucible.authoring import deaths
+from crucible.authoring.asking import in_turn
 from crucible.authoring.outcomes import failed, inconclusive, passed, taken
 from crucible.check import Finding, History, Lab
 from crucible.evidence import Op
@@ -18,8 +19,6 @@ SIZES = {"quick": (4_000_000, 4_000_000, 300_000), "full": (20_000_000, 20_000_0
 SMALL, SMALLS = 20_000, 6
 GAP_S, AFTER_S = 0.06, 2.0
 RANKS = {"queued": 0, "processing": 1, "done": 2, "failed": 2, "cancelled": 2}
-GRACE_NS = 1_000_000_000
-"""After an event that says done, for an answer that was on its way."""
 
 
 async def watched(lab: Lab, rng: Random) -> None:
@@ -29,16 +28,15 @@ async def watched(lab: Lab, rng: Random) -> None:
 
 async def _watch(lab: Lab, rng: Random, label: str, size: int, index: int) -> None:
     job = new_job(lab, rng, label, Table(rng.getrandbits(32), size))
-    told = asyncio.create_task(_read_when_told(lab, job.channel))
+    told = asyncio.ensure_future(lab.sink.next_call(job.channel))
     try:
         begun = await submit(lab, job, index)
         if begun is None:
             return
-        told.add_done_callback(lambda _: None)
-        over = await _until_seen_over(lab, begun, index)
-        if over:
+        if await _until_seen_over(lab, begun, index):
             await _everywhere(lab, begun)
-        if await _within(told, WITHIN_S):
+        await asyncio.wait({told}, timeout=WITHIN_S)
+        if told.done():
             await _everywhere(lab, begun)
         await lab.sleep(AFTER_S)
         await _everywhere(lab, begun)
@@ -46,15 +44,6 @@ async def _watch(lab: Lab, rng: Random, label: str, size: int, index: int) -> No
             await look(lab, begun, turn)
     finally:
         told.cancel()
-
-
-async def _read_when_told(lab: Lab, channel: str) -> None:
-    await lab.sink.next_call(channel)
-
-
-async def _within(task: "asyncio.Task[None]", seconds: float) -> bool:
-    await asyncio.wait({task}, timeout=seconds)
-    return task.done()
 
 
 async def _until_seen_over(lab: Lab, begun: Begun, turn: int) -> bool:
@@ -65,7 +54,7 @@ async def _until_seen_over(lab: Lab, begun: Begun, turn: int) -> bool:
             return True
         if state_of(op) == "processing" and not early:
             early = True
-            await lab.call(getting(lab.replicas[turn % len(lab.replicas)], begun, RESULT))
+            await lab.call(getting(in_turn(lab, turn), begun, RESULT))
         turn += 1
         await lab.sleep(GAP_S)
     return False
@@ -89,8 +78,7 @@ def judge_readable(history: History) -> Finding:
     open_still = [it for it in watched if not any(taken(op) for op in it.results)]
     if open_still or len(watched) < SMALLS:
         what = f"of {len(watched)} jobs that were watched, {len(open_still)} never gave a result"
-        gone = deaths.in_short(history)
-        return inconclusive(f"{gone}; {what}" if gone else what, counted=counted, measures=measures)
+        return inconclusive(deaths.first_of_all(history, what), counted=counted, measures=measures)
     return passed(
         f"{after} results were there as soon as their jobs were done, and stayed as they were",
         counted=counted,
@@ -139,9 +127,8 @@ def judge_progress(history: History) -> Finding:
     for words in (*calm, *rough, *told):
         return failed(words[0], *words[1], counted=counted)
     if looks < 50 or sum(any(state_of(op) in OVER for op in it.states) for it in found) < SMALLS:
-        gone = deaths.in_short(history)
         what = f"only {looks} states could be read"
-        return inconclusive(f"{gone}; {what}" if gone else what, counted=counted)
+        return inconclusive(deaths.first_of_all(history, what), counted=counted)
     return passed(f"in {looks} looks at jobs, none ever went back", counted=counted)
 
 

@@ -4,11 +4,12 @@ import asyncio
 from dataclasses import dataclass, replace
 from random import Random
 
+from crucible.authoring import deaths
 from crucible.authoring.asking import in_turn
 from crucible.authoring.facts import fact, note
 from crucible.authoring.outcomes import exactly, failed, inconclusive, passed, taken
 from crucible.check import Finding, History, Lab, Measure
-from crucible.evidence import ENDINGS, FaultEvent, Op
+from crucible.evidence import Op
 
 from .files import (
     File,
@@ -105,12 +106,10 @@ def judge_bulk(history: History) -> Finding:
     slow = sum(op.moved is not None and op.moved.received > MB for op in history.named(BULK) if "/slow-" in op.name)
     counted["slow readers at once"] = slow
     measures = list(_measures(up, down))
-    ended = [event for event in history.events if event.kind in ENDINGS and not _has_done(event)]
-    if ended:
+    if ended := deaths.untimely(history):
         event = ended[0]
-        how = "held more memory than it may, and was ended" if event.kind == "out_of_memory" else "ended"
         during = "were read by slow readers" if _reading(history, event.at_ns) else "were sent"
-        what = f"while {number} files of 25 MB {during}, {event.subject} {how}"
+        what = f"while {number} files of 25 MB {during}, {deaths.briefly(event)}"
         return failed(what, counted=counted, measures=measures)
     failures = [op for op in history.named(BULK) if op.name.endswith(("/put", "/complete")) and not taken(op)]
     wrong = [op for op in failures if op.status is not None]
@@ -129,11 +128,6 @@ def judge_bulk(history: History) -> Finding:
         f"{number} files of 25 MB were stored at once and read by slow readers, and no process held too much",
         counted=counted, measures=measures,
     )  # fmt: skip
-
-
-def _has_done(event: FaultEvent) -> bool:
-    """Whether it is a worker that has done its work, and is started again."""
-    return event.kind == "died" and event.detail.get("status") == 0 and not event.subject.startswith("web.")
 
 
 def _reading(history: History, at_ns: int) -> bool:

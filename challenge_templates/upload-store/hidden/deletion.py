@@ -6,7 +6,7 @@ from random import Random
 
 from crucible.authoring.asking import in_turn
 from crucible.authoring.facts import fact, note, noted
-from crucible.authoring.outcomes import failed, inconclusive, not_run, passed, taken
+from crucible.authoring.outcomes import failed, inconclusive, not_run, passed, refused, taken
 from crucible.check import Content, Finding, History, Lab
 from crucible.evidence import Op
 
@@ -31,7 +31,6 @@ from .files import (
     put_of,
     quota,
     read,
-    refused,
     replacing,
     sending,
     store,

@@ -154,11 +154,6 @@ def known(op: Op) -> bool:
     return op.status is not None and op.status < 500
 
 
-def refused(op: Op) -> bool:
-    """Whether it says no: any 4xx, but one that means later."""
-    return op.status is not None and 400 <= op.status < 500 and op.status != 429
-
-
 async def told(lab: Lab, call: Call) -> Op:
     """The answer of the replica that is asked, or, where that says nothing, of the next ones."""
     return await until_told(lab, call, known, tries=TRIES, pause_s=PAUSE_S)

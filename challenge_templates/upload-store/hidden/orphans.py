@@ -9,7 +9,7 @@ from random import Random
 
 from crucible.authoring.asking import in_turn, segment
 from crucible.authoring.facts import note
-from crucible.authoring.outcomes import taken
+from crucible.authoring.outcomes import refused, taken
 from crucible.check import Content, Lab, Transfer
 
 from .deletion import OUTLIVED
@@ -30,7 +30,6 @@ from .files import (
     quota,
     read,
     read_until_known,
-    refused,
     replace_with,
     replacing,
     sending,

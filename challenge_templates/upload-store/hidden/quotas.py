@@ -6,7 +6,7 @@ from random import Random
 
 from crucible.authoring.asking import in_turn
 from crucible.authoring.facts import note, noted
-from crucible.authoring.outcomes import failed, inconclusive, passed, taken
+from crucible.authoring.outcomes import failed, inconclusive, passed, refused, taken
 from crucible.check import Finding, History, Lab
 from crucible.evidence import Op
 
@@ -20,7 +20,6 @@ from .files import (
     new_file,
     new_user,
     quota,
-    refused,
     replace_with,
     store,
     told,

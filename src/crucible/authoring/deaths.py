@@ -16,6 +16,7 @@ RESTARTED_WITHIN_S = 3.0
 """A worker that ended less than this before the history's end may have been about to be started again."""
 MOST_SAID = 90
 """Characters of what a process printed that a sentence quotes."""
+TOO_MUCH = "held more memory than it may, and was ended"
 BACK = ("start", "restarted")
 ENDED_BY_THE_GRADER = ("kill", "terminate")
 FAULTS = {
@@ -76,6 +77,22 @@ def in_short(history: History) -> str:
     return _in_words(gone[0], history.events) + (f"; nor did {' and '.join(others)}" if others else "")
 
 
+def first_of_all(history: History, what: str) -> str:
+    """`what`, behind who ended and did not come back, where there is anybody: what is missing may be only that."""
+    gone = in_short(history)
+    return f"{gone}; {what}" if gone else what
+
+
+def untimely(history: History) -> list[FaultEvent]:
+    """The ends of processes that nobody brought about, but for workers that had done their work."""
+    return [event for event in history.events if event.kind in ENDINGS and not _has_done(event)]
+
+
+def briefly(event: FaultEvent) -> str:
+    """The end of a process, as a clause."""
+    return f"{event.subject} {TOO_MUCH if event.kind == 'out_of_memory' else 'ended'}"
+
+
 def left_unanswered(history: History) -> bool:
     """Whether requests to a process had no answer after an end that nothing but itself can have brought about."""
     ends = {death.event.subject: death.event.at_ns for death in of(history) if death.by_itself}
@@ -99,6 +116,10 @@ def last_words(printed: str) -> str:
     return f" (the last it printed: {shown}{'…' if len(line) > MOST_SAID else ''})"
 
 
+def _has_done(event: FaultEvent) -> bool:
+    return event.kind == "died" and event.detail.get("status") == 0 and not event.subject.startswith("web.")
+
+
 def _in_words(death: Death, events: Iterable[FaultEvent]) -> str:
     event, detail = death.event, death.event.detail
     often = f", the last of {death.times} times" if death.times > 1 else ""
@@ -108,7 +129,7 @@ def _in_words(death: Death, events: Iterable[FaultEvent]) -> str:
 
 def _how(kind: str, detail: dict[str, JsonValue]) -> str:
     if kind == "out_of_memory":
-        return "held more memory than it may, and was ended"
+        return TOO_MUCH
     if kind == "too_many_processes":
         return "had more processes than it may, and was ended"
     status = detail.get("status")

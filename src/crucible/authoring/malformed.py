@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from crucible.authoring.asking import alive
-from crucible.authoring.outcomes import SHOWN, failed, inconclusive, passed
+from crucible.authoring.outcomes import SHOWN, failed, inconclusive, passed, refused
 from crucible.check import Call, Finding, History, JsonValue, Lab, Outcome
 from crucible.evidence import ENDINGS, Op, Result
 
@@ -116,7 +116,7 @@ def extra_field(route: Route) -> Bad:
 
 def said_yes_or_no(op: Op) -> bool:
     """Whether it was taken or refused, and not counted as one too many."""
-    return op.result is Result.OK or (op.status is not None and 400 <= op.status < 500 and op.status != 429)
+    return op.result is Result.OK or refused(op)
 
 
 async def ask_bad(

@@ -80,6 +80,11 @@ def answered(op: Op) -> bool:
     return op.result is Result.OK or (op.result is Result.REFUSED and op.status is not None)
 
 
+def refused(op: Op) -> bool:
+    """Whether it says no: any 4xx, but one that means later."""
+    return op.status is not None and 400 <= op.status < 500 and op.status != 429
+
+
 def taken(op: Op) -> bool:
     """Whether it was answered 2xx, whatever the body says."""
     return op.status is not None and 200 <= op.status < 300
