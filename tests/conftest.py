@@ -2,6 +2,7 @@
 
 Tests that start processes, servers or browsers, or that need root, carry the marker `machine`; all others only compute,
 and one that starts a process or opens a port all the same fails. `pytest -m "not machine"` runs those alone.
+What builds every reference and every starter takes minutes, and seldom changes: `builds`, which CI runs as well.
 
 pytest has two processes here (pytest-xdist; `-n 0` for one, and a debugger). All that use the machine share one of
 them, and so run one at a time: what they see must not hang on what else the machine is made to do. Those that only

@@ -59,6 +59,7 @@ def test_what_answers_to_the_contract_is_the_same_in_every_reference_of_a_challe
 
 @each
 @pytest.mark.machine
+@pytest.mark.builds
 def test_a_reference_is_built_and_started_as_it_lies(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ STARTERS = [
 TOOLS = {"go": "go", "node": "npm", "python": "python3"}
 
 
+@pytest.mark.builds
 @pytest.mark.parametrize(("slug", "lang"), STARTERS)
 def test_a_starter_is_built_started_and_welcomed(slug: str, lang: str, tmp_path: Path) -> None:
     if shutil.which(TOOLS[lang]) is None:
