@@ -138,6 +138,8 @@ def test_done_means_readable_also_where_an_event_says_it() -> None:
         ([("done", 1.0, None, 200)], "an event had the `event_id` None"),
         ([("done", 1.0, "e1", 503)], "no event ever came"),
         ([], "no event ever came"),
+        ([("done", 1.0, "e1", 200), ("cancelled", 9.0, "e2", 200)], ""),  # it was deleted to make room, later
+        ([("cancelled", 1.0, "e1", 200)], "no event ever came"),
     ],
 )
 def test_events_are_held_against_how_their_job_ended(calls: list[tuple[str, float, Any, int]], words: str) -> None:
