@@ -1,8 +1,8 @@
 """How fast the file pipeline's files can be read: by plain programs, by the references' function, and by the grader's.
 
 Each reads one file of the load's kind from the disk, on one core, and comes to its rows, its sums and its users:
-Python's `csv` (text, strict) and DuckDB (which takes rows with another line end for wrong ones), beside what the
-references and the grader do, which also answer for bytes that are no UTF-8, and for quotes that never close.
+Python's `csv` (text, strict) and DuckDB, beside what the references and the grader do, which also answer for bytes that
+are no UTF-8, and for quotes that never close.
 """
 
 import csv
@@ -16,9 +16,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
-from bench import Cores, Spread, footer, on_core, options, say, table, write
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.bench import Cores, Spread, footer, on_core, options, say, table, write
 
 from crucible.planning import challenges
 
@@ -99,7 +103,7 @@ def main() -> None:
         path = Path(place) / "file.csv"
         with path.open("wb") as file:
             file.writelines(drawn.pieces())
-        cells, found = [], dict[str, Figures]()
+        cells, found = list[dict[str, Any]](), dict[str, Figures]()
         with on_core(Cores.here().server):
             for number in range(rounds):
                 for name, read in READERS.items():
@@ -120,4 +124,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
