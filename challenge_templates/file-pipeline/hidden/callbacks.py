@@ -11,9 +11,9 @@ from crucible.evidence import Attempt
 
 from .jobs import OVER, WITHIN_S, finish, heard, new_job, state_of, submit
 from .tables import Table
-from .told import Seen, events, seen
+from .told import Seen, events, says, seen
 
-CALLBACKS, CANCELLED = "callbacks", "cancelled"
+CALLBACKS = "callbacks"
 FAULTS = {"away": SinkFault(outage=True), "hangs": SinkFault(hangs=True), "fine": SinkFault()}
 AWAY_S = {"quick": 3.0, "full": 20.0}
 SIZE, EACH = 20_000, 3
@@ -40,16 +40,17 @@ async def _one(lab: Lab, rng: Random, label: str, fault: SinkFault, index: int) 
 def judge_events(history: History) -> Finding:
     """Of jobs of which it is known how they ended, and not deleted."""
     found = [it for it in seen(history, *HEARD) if it.over is not None and it.ids and not it.deletes]
-    calls = [attempt for it in found for attempt in _of_its_end(history, it)]
-    counted = {"jobs that ended": len(found), "calls of their callbacks": len(calls),
-               "of them refused": sum(call.status != 200 for call in calls)}  # fmt: skip
-    unheard = [it for it in found if _was_waited_for(it) and not _heard(history, it)]
+    calls = {it.label: _of_its_end(history, it) for it in found}
+    every = [call for own in calls.values() for call in own]
+    counted = {"jobs that ended": len(found), "calls of their callbacks": len(every),
+               "of them refused": sum(call.status != 200 for call in every)}  # fmt: skip
+    unheard = [it for it in found if _was_waited_for(it) and not _heard(calls[it.label])]
     if unheard:
         kinds = sorted({it.label.split("/")[0] for it in unheard})
         what = f"of {len(unheard)} of {len(found)} jobs that ended ({', '.join(kinds)}) no event ever came"
         return failed(what, *unheard[0].posts[-1:], *unheard[0].states[-1:], counted=counted)
     for it in found:
-        if words := _wrong(_of_its_end(history, it), it):
+        if words := _wrong(calls[it.label], it):
             return failed(words, *it.posts[-1:], *it.states[-1:], counted=counted)
     away = [it for it in found if it.label.startswith(CALLBACKS)]
     if len(found) < FEWEST or len(away) < EACH * len(FAULTS):
@@ -63,18 +64,14 @@ def _was_waited_for(it: Seen) -> bool:
     return it.label.split("/")[0] in ("contact", CALLBACKS, "watched", "bad", "strikes", "kills")
 
 
-def _heard(history: History, it: Seen) -> bool:
-    return any(call.status == 200 for call in _of_its_end(history, it))
+def _heard(calls: Sequence[Attempt]) -> bool:
+    return any(call.status == 200 for call in calls)
 
 
 def _of_its_end(history: History, it: Seen) -> list[Attempt]:
     """The calls of its callback, without those that tell that it was deleted: `left` deletes, to make room, what
     earlier scenarios left, and a design may tell of that, under whichever id."""
-    return [call for call in events(history, it) if not _says(call.body, CANCELLED)]
-
-
-def _says(body: JsonValue, state: str) -> bool:
-    return isinstance(body, dict) and body.get("state") == state
+    return [call for call in events(history, it) if not says(call, "cancelled")]
 
 
 def _wrong(calls: Sequence[Attempt], it: Seen) -> str:

@@ -26,7 +26,7 @@ from .jobs import (
     until_over,
 )
 from .tables import Table
-from .told import Seen, Wrong, events, seen
+from .told import Seen, Wrong, events, says, seen
 
 CANCEL = "cancel"
 AT_ONCE, SMALL, SIZE = 6, 40_000, {"quick": 5_000_000, "full": 40_000_000}
@@ -131,11 +131,7 @@ def _wrong(history: History, it: Seen) -> Wrong | None:
         if op.sent_ns > done.received_ns and taken(op):
             return f"a job was deleted, and {_after(done, op)} later its result could be read", (done, op)
     for call in events(history, it):
-        if (
-            isinstance(call.body, dict)
-            and call.body.get("state") == "done"
-            and call.at_ns > done.received_ns + GRACE_NS
-        ):
+        if says(call, "done") and call.at_ns > done.received_ns + GRACE_NS:
             after_s = (call.at_ns - done.received_ns) / 1e9
             return f"a job was deleted, and {after_s:.1f} s later an event said that it was done", (done,)
     return None

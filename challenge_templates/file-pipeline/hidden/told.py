@@ -136,3 +136,8 @@ def events(history: History, it: Seen) -> Sequence[Attempt]:
     """The calls of its callback."""
     path = f"/{it.meant.channel}/"
     return [attempt for attempt in history.attempts if attempt.path.startswith(path)]
+
+
+def says(call: Attempt, state: str) -> bool:
+    """Whether it tells of this state."""
+    return isinstance(call.body, dict) and call.body.get("state") == state

@@ -12,7 +12,7 @@ from crucible.evidence import Op
 from .arrivals import times
 from .jobs import OVER, RESULT, WITHIN_S, Begun, getting, known, look, new_job, progress_of, state_of, submit
 from .tables import Table
-from .told import Seen, Wrong, difference, events, seen
+from .told import Seen, Wrong, difference, events, says, seen
 
 WATCHED = "watched"
 SIZES = {"quick": (4_000_000, 4_000_000, 300_000), "full": (20_000_000, 20_000_000, 4_000_000, 300_000)}
@@ -90,12 +90,8 @@ def _done_ns(history: History, it: Seen) -> int | None:
     """When it was first known to be done: by a state, or by its event."""
     said = [op.received_ns for op in it.states if state_of(op) == "done"]
     said += [op.received_ns for op in it.posts if op.field("state", str) == "done"]
-    said += [call.at_ns for call in events(history, it) if _says(call.body, "done")]
+    said += [call.at_ns for call in events(history, it) if says(call, "done")]
     return min(said, default=None)
-
-
-def _says(body: object, state: str) -> bool:
-    return isinstance(body, dict) and body.get("state") == state
 
 
 def _unreadable(history: History, it: Seen) -> list[Wrong]:
